@@ -1,0 +1,473 @@
+//! A run: the fold of its events. Small whatever the history's length, so that a step costs the same at event
+//! 10,000 as at event 10; what the model is shown is a fold of its own ([`crate::Context`]).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AgentDigest, CallId, CallKind, Decision, EffectClass, Epoch, Event, ToolCall, Usage, WorkerId};
+
+/// The version of [`Run::apply`]. A worker leaves runs alone that were folded by a newer one.
+pub const REDUCER: u32 = 1;
+
+/// Where a run stands. One enum for SQL, REST and UI; the words are those of the original wire where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Running,
+    /// A question is open.
+    WaitingHumanInput,
+    /// A call's outcome is unknown and a human has to decide it.
+    Undecided,
+    Paused,
+    /// To be cancelled as soon as the result of an open call is known.
+    Cancelling,
+    Complete,
+    Failed,
+    Cancelled,
+    MaxStepsReached,
+    Quarantined,
+}
+
+impl Status {
+    pub const ALL: [Self; 10] = [
+        Self::Running,
+        Self::WaitingHumanInput,
+        Self::Undecided,
+        Self::Paused,
+        Self::Cancelling,
+        Self::Complete,
+        Self::Failed,
+        Self::Cancelled,
+        Self::MaxStepsReached,
+        Self::Quarantined,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::WaitingHumanInput => "waiting_human_input",
+            Self::Undecided => "undecided",
+            Self::Paused => "paused",
+            Self::Cancelling => "cancelling",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::MaxStepsReached => "max_steps_reached",
+            Self::Quarantined => "quarantined",
+        }
+    }
+
+    /// Whether a worker has something to do for the run: it then has a job or a live owner.
+    pub const fn is_runnable(self) -> bool {
+        matches!(self, Self::Running | Self::Cancelling)
+    }
+
+    /// Whether the run is over for good. `failed` and `max_steps_reached` are not: they may be resumed.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Complete | Self::Cancelled)
+    }
+
+    /// Whether nothing more happens unless somebody resumes or releases the run.
+    pub const fn is_over(self) -> bool {
+        matches!(
+            self,
+            Self::Complete | Self::Failed | Self::Cancelled | Self::MaxStepsReached | Self::Quarantined
+        )
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Status {
+    type Err = InvalidStatus;
+
+    fn from_str(text: &str) -> Result<Self, InvalidStatus> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| InvalidStatus(text.chars().take(40).collect()))
+    }
+}
+
+/// A text that is no [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a status: expected one of running, waiting_human_input, undecided, paused, cancelling, complete, \
+     failed, cancelled, max_steps_reached, quarantined"
+)]
+pub struct InvalidStatus(String);
+
+/// A call that is asked for and not yet carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    pub call: ToolCall,
+    /// Set from the moment an `at_most_once` call is begun.
+    pub started: Option<Started>,
+}
+
+/// Who began an `at_most_once` call, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    pub worker: WorkerId,
+    pub epoch: Epoch,
+    pub attempt: u32,
+    pub at_ms: i64,
+}
+
+/// What a run waits for a human to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Interrupt {
+    Question { call: CallId, question: String },
+    UnknownOutcome { call: CallId, reason: String },
+}
+
+impl Interrupt {
+    /// The id an answer has to name.
+    pub const fn call(&self) -> CallId {
+        match self {
+            Self::Question { call, .. } | Self::UnknownOutcome { call, .. } => *call,
+        }
+    }
+}
+
+/// One execution of an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The number of events folded, so the `seq` of the last one.
+    pub version: u64,
+    pub agent: AgentDigest,
+    pub status: Status,
+    /// Steps taken: replies, questions put, and the final answer.
+    pub steps: u32,
+    pub max_steps: u32,
+    /// Turns taken: replies recorded.
+    pub turns: u32,
+    /// In the order asked for.
+    pub pending: Vec<Pending>,
+    pub interrupt: Option<Interrupt>,
+    pub cancel_requested: bool,
+    /// Replies in a row that asked for no call, and how many of those were empty.
+    pub idle_replies: u32,
+    pub empty_replies: u32,
+    /// The text of the last reply, where it asked for no call.
+    pub idle_text: Option<String>,
+    /// Why the model could not be asked, until that is decided upon.
+    pub model_error: Option<String>,
+    pub error: Option<String>,
+    pub final_answer: Option<String>,
+    pub usage: Usage,
+}
+
+/// An event that cannot happen to a run as it stands. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{event} cannot happen to a run that is {status} at version {version}: {why}")]
+pub struct IllegalEvent {
+    pub event: &'static str,
+    pub status: &'static str,
+    pub version: u64,
+    pub why: &'static str,
+}
+
+impl Run {
+    /// The run as its first event makes it.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`] when the event is not `Launched`.
+    pub fn begin(first: &Event) -> Result<Self, IllegalEvent> {
+        let Event::Launched { agent, max_steps, .. } = first else {
+            return Err(IllegalEvent {
+                event: first.kind(),
+                status: "not launched",
+                version: 0,
+                why: "a run begins with launched",
+            });
+        };
+        Ok(Self {
+            version: 1,
+            agent: agent.clone(),
+            status: Status::Running,
+            steps: 0,
+            max_steps: *max_steps,
+            turns: 0,
+            pending: Vec::new(),
+            interrupt: None,
+            cancel_requested: false,
+            idle_replies: 0,
+            empty_replies: 0,
+            idle_text: None,
+            model_error: None,
+            error: None,
+            final_answer: None,
+            usage: Usage::default(),
+        })
+    }
+
+    /// Folds a whole history.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`] at the first event that cannot happen; an empty history is one too.
+    pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Self, IllegalEvent> {
+        let mut events = events.into_iter();
+        let Some(first) = events.next() else {
+            return Err(IllegalEvent {
+                event: "nothing",
+                status: "not launched",
+                version: 0,
+                why: "a history has at least one event",
+            });
+        };
+        events.try_fold(Self::begin(first)?, |run, event| run.apply(event))
+    }
+
+    /// The call a worker or a human is at: the first of the pending ones.
+    pub fn front(&self) -> Option<&Pending> {
+        self.pending.first()
+    }
+
+    /// Whether an `at_most_once` call was begun and its result is not recorded.
+    pub fn has_open_call(&self) -> bool {
+        self.pending.iter().any(|pending| pending.started.is_some())
+    }
+
+    /// The run after `event`: pure, and total in that it never panics.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`] when the event cannot happen to the run as it stands.
+    pub fn apply(mut self, event: &Event) -> Result<Self, IllegalEvent> {
+        self.fold(event).map_err(|why| IllegalEvent {
+            event: event.kind(),
+            status: self.status.as_str(),
+            version: self.version,
+            why,
+        })?;
+        self.version += 1;
+        Ok(self)
+    }
+
+    fn fold(&mut self, event: &Event) -> Result<(), &'static str> {
+        match event {
+            Event::Launched { .. } => Err("a run is launched once"),
+            Event::ModelReplied { turn, text, calls, usage, .. } => {
+                self.model_replied(*turn, text.as_deref(), calls, *usage)
+            }
+            Event::ModelFailed { error, .. } => {
+                self.require_advancing()?;
+                self.model_error = Some(error.clone());
+                Ok(())
+            }
+            Event::ToolStarted { call, worker, epoch, attempt, at_ms, .. } => {
+                self.require_status(&[Status::Running])?;
+                let pending = self.front_mut(*call)?;
+                if pending.call.kind != CallKind::Tool(EffectClass::AtMostOnce) {
+                    return Err("only an at_most_once call is announced");
+                }
+                if pending.started.is_some() {
+                    return Err("the call was begun already");
+                }
+                pending.started =
+                    Some(Started { worker: worker.clone(), epoch: *epoch, attempt: *attempt, at_ms: *at_ms });
+                Ok(())
+            }
+            Event::ToolReturned { call, .. } | Event::ToolFailed { call, .. } => self.tool_ended(*call),
+            Event::HumanAsked { call, question } => {
+                self.require_status(&[Status::Running])?;
+                if self.front_mut(*call)?.call.kind != CallKind::AskHuman {
+                    return Err("the call does not ask a human");
+                }
+                self.interrupt = Some(Interrupt::Question { call: *call, question: question.clone() });
+                self.status = Status::WaitingHumanInput;
+                self.steps += 1;
+                Ok(())
+            }
+            Event::HumanAnswered { call, .. } => {
+                self.require_status(&[Status::WaitingHumanInput])?;
+                self.take_interrupt(*call)?;
+                self.pending.remove(0);
+                self.status = Status::Running;
+                Ok(())
+            }
+            Event::OutcomeUnknown { call, reason } => {
+                self.require_advancing()?;
+                if self.front_mut(*call)?.started.is_none() {
+                    return Err("the call was not begun");
+                }
+                self.interrupt = Some(Interrupt::UnknownOutcome { call: *call, reason: reason.clone() });
+                self.status = Status::Undecided;
+                Ok(())
+            }
+            Event::OutcomeDecided { call, decision } => self.outcome_decided(*call, decision),
+            Event::Paused => {
+                self.require_status(&[Status::Running])?;
+                self.status = Status::Paused;
+                Ok(())
+            }
+            Event::Resumed { max_steps } => {
+                self.require_status(&[Status::Paused, Status::Failed, Status::MaxStepsReached])?;
+                self.status = Status::Running;
+                self.max_steps = *max_steps;
+                self.error = None;
+                self.model_error = None;
+                self.idle_replies = 0;
+                self.empty_replies = 0;
+                Ok(())
+            }
+            Event::CancelRequested => {
+                if self.status.is_final() || self.status == Status::Cancelling {
+                    return Err("there is nothing to cancel");
+                }
+                self.cancel_requested = true;
+                // An unknown outcome stays in the inbox: cancelling does not make it known.
+                if self.status != Status::Undecided {
+                    self.interrupt = None;
+                    self.status = Status::Cancelling;
+                }
+                Ok(())
+            }
+            Event::Cancelled => {
+                self.require_status(&[Status::Cancelling])?;
+                if self.has_open_call() {
+                    return Err("the result of a call is still open");
+                }
+                self.end(Status::Cancelled, Some("cancelled"));
+                Ok(())
+            }
+            Event::LimitReached => {
+                self.require_status(&[Status::Running])?;
+                self.status = Status::MaxStepsReached;
+                Ok(())
+            }
+            Event::Failed { error } => {
+                self.require_status(&[Status::Running])?;
+                self.end(Status::Failed, Some(error));
+                Ok(())
+            }
+            Event::Completed { answer } => {
+                self.require_status(&[Status::Running])?;
+                // A last word in plain text was counted as a step when its reply was recorded.
+                if self.front().is_some_and(|front| front.call.kind == CallKind::FinalAnswer) {
+                    self.steps += 1;
+                }
+                self.pending.clear();
+                self.final_answer = Some(answer.clone());
+                self.end(Status::Complete, None);
+                Ok(())
+            }
+            Event::Quarantined { reason } => {
+                self.require_advancing()?;
+                self.end(Status::Quarantined, Some(reason));
+                Ok(())
+            }
+            Event::Released => {
+                self.require_status(&[Status::Quarantined])?;
+                self.error = None;
+                self.status = if self.cancel_requested { Status::Cancelling } else { Status::Running };
+                Ok(())
+            }
+        }
+    }
+
+    fn model_replied(
+        &mut self,
+        turn: u32,
+        text: Option<&str>,
+        calls: &[ToolCall],
+        usage: Usage,
+    ) -> Result<(), &'static str> {
+        // A reply that was on its way is kept whatever was commanded meanwhile.
+        self.require_status(&[Status::Running, Status::Paused, Status::Cancelling, Status::Cancelled])?;
+        if !self.pending.is_empty() {
+            return Err("calls of the last reply are still pending");
+        }
+        if turn != self.turns + 1 {
+            return Err("turns are counted one by one");
+        }
+        self.turns = turn;
+        self.steps += 1;
+        self.usage.input_tokens += usage.input_tokens;
+        self.usage.output_tokens += usage.output_tokens;
+        self.pending = calls.iter().map(|call| Pending { call: call.clone(), started: None }).collect();
+        if calls.is_empty() {
+            self.idle_replies += 1;
+            self.idle_text = text.map(str::to_owned);
+            self.empty_replies = if text.is_none() { self.empty_replies + 1 } else { 0 };
+        } else {
+            self.idle_replies = 0;
+            self.empty_replies = 0;
+            self.idle_text = None;
+        }
+        Ok(())
+    }
+
+    /// Legal in every status: what a tool did is always recorded.
+    fn tool_ended(&mut self, call: CallId) -> Result<(), &'static str> {
+        let Some(place) = self.pending.iter().position(|pending| pending.call.id == call) else {
+            return Err("no such call is pending");
+        };
+        if matches!(self.pending[place].call.kind, CallKind::AskHuman) && self.interrupt.is_some() {
+            return Err("the question is open");
+        }
+        self.pending.remove(place);
+        if self.interrupt.as_ref().is_some_and(|interrupt| interrupt.call() == call) {
+            self.interrupt = None;
+            self.status = if self.cancel_requested { Status::Cancelling } else { Status::Running };
+        }
+        Ok(())
+    }
+
+    fn outcome_decided(&mut self, call: CallId, decision: &Decision) -> Result<(), &'static str> {
+        self.require_status(&[Status::Undecided])?;
+        self.take_interrupt(call)?;
+        match decision {
+            Decision::Happened { .. } => {
+                self.pending.remove(0);
+            }
+            Decision::DidNotHappen => self.front_mut(call)?.started = None,
+            Decision::Abort => {
+                self.front_mut(call)?.started = None;
+                self.cancel_requested = true;
+            }
+        }
+        self.status = if self.cancel_requested { Status::Cancelling } else { Status::Running };
+        Ok(())
+    }
+
+    fn end(&mut self, status: Status, error: Option<&str>) {
+        self.status = status;
+        self.error = error.map(str::to_owned);
+        self.interrupt = None;
+    }
+
+    fn require_status(&self, legal: &[Status]) -> Result<(), &'static str> {
+        if legal.contains(&self.status) { Ok(()) } else { Err("not in this status") }
+    }
+
+    fn require_advancing(&self) -> Result<(), &'static str> {
+        self.require_status(&[Status::Running, Status::Paused, Status::Cancelling])
+    }
+
+    fn front_mut(&mut self, call: CallId) -> Result<&mut Pending, &'static str> {
+        match self.pending.first_mut() {
+            Some(front) if front.call.id == call => Ok(front),
+            Some(_) => Err("another call comes first"),
+            None => Err("no call is pending"),
+        }
+    }
+
+    fn take_interrupt(&mut self, call: CallId) -> Result<(), &'static str> {
+        if self.interrupt.as_ref().is_none_or(|interrupt| interrupt.call() != call) {
+            return Err("another question is open");
+        }
+        if self.pending.first().is_none_or(|front| front.call.id != call) {
+            return Err("no such call is pending");
+        }
+        self.interrupt = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Where runs live: the only crate that speaks SQL.
+//!
+//! The store is the truth. A job is a wake-up that may come late, twice or not at all; a lease is a right that may
+//! lapse; what decides is that every write of a worker is fenced by its epoch and the version it saw.
+
+mod bell;
+mod clock;
+mod error;
+mod lock;
+mod sqlite;
+mod types;
+
+pub use bell::Bell;
+pub use clock::Clock;
+pub use error::{CommandError, Error};
+pub use lock::{Liveness, WorkerLock};
+pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
+pub use types::{
+    Check, Claim, Commit, CommitOutcome, IdempotencyKey, InboxItem, JobKind, Launch, Launched, LostWorker,
+    QueueStats, Readiness, RunFilter, RunPage, RunRow, StepEnd, WorkerRow,
+};
+
+use async_trait::async_trait;
+use piton_core::{Agent, AgentDigest, Command, Epoch, Recorded, RunId, WorkerId};
+
+/// One database of runs, shared by any number of processes.
+///
+/// Every method that changes something is one transaction; what it returned is on disk, save where it says
+/// otherwise. Times are UTC milliseconds from [`Clock`].
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    // --- what the API asks -------------------------------------------------------------------------------
+
+    /// Records a launch with its agent's definition and wakes the run.
+    ///
+    /// # Errors
+    /// [`Error::IdempotencyMismatch`] when the key was used with another body; [`Error::Unavailable`] when the
+    /// database cannot be written now.
+    async fn launch(&self, launch: Launch) -> Result<Launched, Error>;
+
+    /// Decides `command` on the run as it stands and records what follows.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`], [`CommandError::Refused`] with the reducer's reason, or [`CommandError::Store`].
+    async fn command(&self, run: RunId, command: Command) -> Result<RunRow, CommandError>;
+
+    /// `None` when there is no such run.
+    async fn run(&self, run: RunId) -> Result<Option<RunRow>, Error>;
+
+    /// Newest first; at most `filter.limit` rows, and the cursor for those after them.
+    async fn runs(&self, filter: &RunFilter) -> Result<RunPage, Error>;
+
+    /// The events after `after` (0: from the first), in order, at most `limit`.
+    async fn events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error>;
+
+    /// The version of each of these runs that exists: what a live view needs to see whether there is more to read.
+    async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error>;
+
+    /// Open questions and unknown outcomes of all runs, oldest first, at most `limit`.
+    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error>;
+
+    /// The workers whose lease has not lapsed, and those that lapsed in the last minute.
+    async fn workers(&self) -> Result<Vec<WorkerRow>, Error>;
+
+    async fn queue(&self) -> Result<QueueStats, Error>;
+
+    /// Whether the database can be read and written now, and how durable its commits are.
+    async fn readiness(&self) -> Readiness;
+
+    // --- what a worker asks ------------------------------------------------------------------------------
+
+    /// The definition that runs with this digest are pinned to.
+    async fn agent(&self, digest: &AgentDigest) -> Result<Option<Agent>, Error>;
+
+    /// Makes a worker known, with a lease of `lease_ms` from now.
+    async fn register(&self, worker: &WorkerRow) -> Result<(), Error>;
+
+    /// Prolongs the lease. `false` when the worker was declared dead meanwhile: it owns nothing any more.
+    /// Not synced to disk.
+    async fn renew(&self, worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Error>;
+
+    /// Takes up to `limit` due jobs whose run has no owner, oldest first within a priority. Not synced to disk.
+    async fn claim(&self, worker: &WorkerId, limit: u32) -> Result<Vec<Claim>, Error>;
+
+    /// Commits what a step has so far, or its end. See [`CommitOutcome`] for who may have come in between.
+    async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error>;
+
+    /// Gives a run back unadvanced: it is no attempt, and its job is due at once. Nothing happens when another
+    /// epoch holds it.
+    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error>;
+
+    /// The workers that look dead to `me`: their lock is free, or their lease lapsed and its row is still there.
+    async fn lost_workers(&self, me: &WorkerId) -> Result<Vec<LostWorker>, Error>;
+
+    /// Ends a dead worker's ownership: its runs get a job each. Returns how many there were. A live worker of that
+    /// id (its lease was renewed since) is left alone.
+    async fn recover(&self, lost: &LostWorker) -> Result<u64, Error>;
+
+    /// Says good-bye: every run still held is handed back, the worker's row is removed.
+    async fn retire(&self, worker: &WorkerId) -> Result<(), Error>;
+
+    /// Derives missing wake-ups from the runs: each runnable one without owner and job gets a job. Returns how many.
+    async fn sweep(&self) -> Result<u64, Error>;
+
+    // --- what an operator asks ---------------------------------------------------------------------------
+
+    /// Checks every invariant, one line each.
+    async fn check(&self) -> Result<Vec<Check>, Error>;
+
+    /// The bell that rings when something was written that concerns workers or watchers.
+    fn bell(&self) -> &Bell;
+}

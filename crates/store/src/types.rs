@@ -1,0 +1,240 @@
+//! What goes into the store and comes out of it.
+
+use std::collections::BTreeMap;
+
+use piton_core::{
+    Agent, CallId, Epoch, Event, Interrupt, Pending, Run, RunId, Status, Usage, WorkerId,
+};
+
+/// Why a run may advance. A job holds ids only; what is to be done follows from the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobKind {
+    Launch,
+    Resume,
+    Answer,
+    Step,
+}
+
+impl JobKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Launch => "launch",
+            Self::Resume => "resume",
+            Self::Answer => "answer",
+            Self::Step => "step",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Self {
+        match text {
+            "launch" => Self::Launch,
+            "resume" => Self::Resume,
+            "answer" => Self::Answer,
+            _ => Self::Step,
+        }
+    }
+}
+
+/// A launch to be recorded.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    pub run: RunId,
+    pub agent: Agent,
+    pub task: String,
+    pub max_steps: u32,
+    pub tenant: String,
+    pub labels: BTreeMap<String, String>,
+    /// Higher goes first; 0 is normal.
+    pub priority: i32,
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// Unique per tenant for 24 hours.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKey {
+    pub key: String,
+    /// SHA-256 of the request's body, in hex: the same key with another body is an error.
+    pub body_sha256: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Launched {
+    pub run: RunRow,
+    /// The key was used before with the same body: this is the run of that time.
+    pub replayed: bool,
+}
+
+/// A run with what the store keeps beside its fold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRow {
+    pub id: RunId,
+    pub run: Run,
+    pub agent_name: String,
+    /// The task's first 200 characters, without control characters; the whole is in the first event.
+    pub task: String,
+    pub tenant: String,
+    pub labels: BTreeMap<String, String>,
+    pub priority: i32,
+    /// The worker that holds the run now.
+    pub owner: Option<WorkerId>,
+    pub epoch: Epoch,
+    /// Tries at the step under way; 0 between steps.
+    pub attempt: u32,
+    pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+    pub finished_at_ms: Option<i64>,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Empty: any.
+    pub statuses: Vec<Status>,
+    /// Part of the task, or the beginning of an id.
+    pub search: Option<String>,
+    pub agent: Option<String>,
+    pub tenant: Option<String>,
+    /// Each must be there with this value.
+    pub labels: BTreeMap<String, String>,
+    /// The `next` of the page before.
+    pub before: Option<RunId>,
+    pub limit: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct RunPage {
+    pub runs: Vec<RunRow>,
+    pub next: Option<RunId>,
+}
+
+/// An open question or unknown outcome.
+#[derive(Debug, Clone)]
+pub struct InboxItem {
+    pub run: RunId,
+    pub agent_name: String,
+    pub task: String,
+    pub interrupt: Interrupt,
+    /// The call it is about.
+    pub pending: Option<Pending>,
+    pub asked_at_ms: i64,
+}
+
+/// A worker as the others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerRow {
+    pub id: WorkerId,
+    pub host: String,
+    pub pid: u32,
+    pub concurrency: u32,
+    pub version: String,
+    pub started_at_ms: i64,
+    pub expires_at_ms: i64,
+    /// Runs it holds now. Not written, only read.
+    pub runs: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Jobs that are due and unclaimed.
+    pub due: u64,
+    /// Jobs for later.
+    pub later: u64,
+    /// How long the oldest due job has waited.
+    pub oldest_ms: u64,
+    /// Runs that a worker holds now.
+    pub owned: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    /// Why it is not ready; `None` when it is.
+    pub trouble: Option<String>,
+    /// `sqlite` or `postgres`.
+    pub engine: &'static str,
+    pub engine_version: String,
+    /// `full` or `normal`.
+    pub synchronous: &'static str,
+    pub schema: u32,
+}
+
+/// A run that was claimed for one step.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub run: RunId,
+    pub fold: Run,
+    pub epoch: Epoch,
+    /// 1 for the first try at this step.
+    pub attempt: u32,
+    /// The ordinal that the next commit under this epoch bears.
+    pub ordinal: u32,
+    pub kind: JobKind,
+}
+
+/// One commit of a step. Its key (`epoch`, `ordinal`) is unique in the run.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    pub run: RunId,
+    pub worker: WorkerId,
+    pub epoch: Epoch,
+    pub ordinal: u32,
+    /// The version the events were folded onto.
+    pub base: u64,
+    pub events: Vec<Event>,
+    /// The run after them.
+    pub after: Run,
+    pub end: StepEnd,
+}
+
+/// What becomes of the run's ownership with a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepEnd {
+    /// The step goes on under the same attempt.
+    GoesOn,
+    /// The step is done. If the run is runnable, the committer keeps it for its next step, unless an older job
+    /// waits: then it gets a job and its turn comes.
+    Done,
+    /// The step is done, or given up as far as it got; if the run is runnable it gets a job, whoever waits.
+    GiveBack,
+}
+
+#[derive(Debug, Clone)]
+pub enum CommitOutcome {
+    /// On disk. `kept` says whether the committer still owns the run, under the same epoch.
+    Committed { version: u64, kept: bool },
+    /// Another epoch owns the run: nothing was written, and nothing of it may be touched.
+    Fenced,
+    /// Commands were accepted meanwhile: nothing was written. The newer state, to merge the facts into, with the
+    /// events since `base`.
+    Behind { newer: Box<Run>, since: Vec<Event> },
+}
+
+/// A worker that looks dead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostWorker {
+    pub id: WorkerId,
+    /// The lease as it was when it looked dead: recovery checks that it is still the same.
+    pub expires_at_ms: i64,
+    pub why: &'static str,
+}
+
+/// One invariant, checked.
+#[derive(Debug, Clone)]
+pub struct Check {
+    pub name: &'static str,
+    /// `None` when it holds; else what was found and what to do.
+    pub trouble: Option<String>,
+    /// What was looked at, such as `1204 runs`.
+    pub looked_at: String,
+}
+
+/// What a run's row and its usage add up to, for lists.
+impl RunRow {
+    pub const fn usage(&self) -> Usage {
+        self.run.usage
+    }
+
+    /// The question's id, where one is open.
+    pub fn open_question(&self) -> Option<CallId> {
+        self.run.interrupt.as_ref().map(Interrupt::call)
+    }
+}
