@@ -15,8 +15,6 @@ pub enum Error {
     Corrupt(String),
     #[error("this Idempotency-Key was used for another request body, which launched run {run}")]
     IdempotencyMismatch { run: RunId },
-    #[error("{waiting} runs wait already, and the limit is {limit}")]
-    QueueFull { waiting: u64, limit: u64 },
 }
 
 /// Why a command was not carried out.

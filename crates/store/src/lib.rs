@@ -10,14 +10,14 @@ mod lock;
 mod sqlite;
 mod types;
 
-pub use bell::Bell;
+pub use bell::{Bell, Listener};
 pub use clock::Clock;
 pub use error::{CommandError, Error};
-pub use lock::{Liveness, WorkerLock};
+pub use lock::WorkerLock;
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
-    Check, Claim, Commit, CommitOutcome, IdempotencyKey, InboxItem, JobKind, Launch, Launched, LostWorker,
-    QueueStats, Readiness, RunFilter, RunPage, RunRow, StepEnd, WorkerRow,
+    Check, Claim, Commit, CommitOutcome, IdempotencyKey, InboxItem, JobKind, Launch, Launched, Lost,
+    LostWorker, QueueStats, Readiness, RunFilter, RunPage, RunRow, StepEnd, WorkerRow,
 };
 
 use async_trait::async_trait;
@@ -86,7 +86,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error>;
 
     /// Gives a run back unadvanced: it is no attempt, and its job is due at once. Nothing happens when another
-    /// epoch holds it.
+    /// epoch holds it. Not synced to disk.
     async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error>;
 
     /// The workers that look dead to `me`: their lock is free, or their lease lapsed and its row is still there.

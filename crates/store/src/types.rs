@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use piton_core::{
-    Agent, CallId, Epoch, Event, Interrupt, Pending, Run, RunId, Status, Usage, WorkerId,
-};
+use piton_core::{Agent, CallId, Epoch, Event, Interrupt, Pending, Run, RunId, Status, Usage, WorkerId};
 
 /// Why a run may advance. A job holds ids only; what is to be done follows from the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,7 +212,17 @@ pub struct LostWorker {
     pub id: WorkerId,
     /// The lease as it was when it looked dead: recovery checks that it is still the same.
     pub expires_at_ms: i64,
-    pub why: &'static str,
+    pub why: Lost,
+}
+
+/// How a worker's death shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// Its process is gone: the kernel let go of its lock.
+    LockFree,
+    /// It did not renew its lease in time. Counts only for a taker that could itself write meanwhile: a stalled disk
+    /// is not everybody's death.
+    LeaseLapsed,
 }
 
 /// One invariant, checked.

@@ -1,0 +1,56 @@
+//! Carrying out a command: decided by the reducer on the run as it stands, in the transaction that records it.
+
+use async_trait::async_trait;
+use piton_core::{Command, RunId};
+use sqlx::SqliteConnection;
+
+use super::rows::{append_events, dequeue, enqueue, read_run, write_fold};
+use super::writer::{Fault, Transact};
+use crate::bell::Ring;
+use crate::{CommandError, JobKind, RunRow};
+
+pub(super) struct WriteCommand {
+    pub(super) run: RunId,
+    pub(super) command: Command,
+}
+
+#[async_trait]
+impl Transact for WriteCommand {
+    type Out = Result<RunRow, CommandError>;
+    const SYNCED: bool = true;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let Some(mut row) = read_run(conn, self.run).await? else {
+            return Ok((Err(CommandError::NotFound), None));
+        };
+        let events = match self.command.decide(&row.run) {
+            Ok(events) => events,
+            Err(refusal) => return Ok((Err(refusal.into()), None)),
+        };
+        let base = row.run.version;
+        for event in &events {
+            row.run = row.run.apply(event).map_err(|error| Fault::Corrupt(error.to_string()))?;
+        }
+        append_events(conn, self.run, base, None, &events, now_ms).await?;
+        write_fold(conn, self.run, &row.run, now_ms).await?;
+        row.updated_at_ms = now_ms;
+        row.finished_at_ms = row.run.status.is_over().then_some(now_ms);
+        // The job is written whether or not a worker holds the run: it is what makes sure that somebody looks.
+        let ring = if row.run.status.is_runnable() {
+            let kind = match self.command {
+                Command::Answer { .. } | Command::Decide { .. } => JobKind::Answer,
+                Command::Pause | Command::Resume | Command::Cancel | Command::Release => JobKind::Resume,
+            };
+            enqueue(conn, self.run, kind, now_ms).await?;
+            Ring::Job
+        } else {
+            dequeue(conn, self.run).await?;
+            Ring::Events
+        };
+        Ok((Ok(row), Some(ring)))
+    }
+}

@@ -1,0 +1,218 @@
+//! The embedded store: one SQLite file in WAL mode, shared by any number of processes on one machine.
+
+mod check;
+mod command;
+mod launch;
+mod open;
+mod read;
+mod rows;
+mod step;
+mod worker;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use piton_core::{Agent, AgentDigest, Command, Epoch, Recorded, RunId, WorkerId};
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqlitePoolOptions;
+
+pub use open::Synchronous;
+use writer::{Fault, Writer};
+
+use crate::lock::{self, Liveness};
+use crate::{
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Error, InboxItem, Launch, Launched, Lost,
+    LostWorker, QueueStats, Readiness, RunFilter, RunPage, RunRow, Store, WorkerRow,
+};
+
+/// Connections that read.
+const READERS: u32 = 4;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SqliteOptions {
+    pub synchronous: Synchronous,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    live: PathBuf,
+    readers: SqlitePool,
+    writer: Writer,
+    bell: Bell,
+    clock: Clock,
+    synchronous: Synchronous,
+    schema: u32,
+}
+
+impl SqliteStore {
+    /// Opens the database at `url` (`sqlite://PATH`), makes it if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] when the file is not ours, cannot be written or is of a newer version;
+    /// [`Error::Unavailable`] when another process keeps it locked.
+    pub async fn open(url: &str, options: SqliteOptions, clock: Clock) -> Result<Self, Error> {
+        let path = open::path_in(url)?;
+        let live = open::live_dir(&path);
+        let schema = open::prepare(&path, &live).await?;
+        let connect = open::connect_options(&path, options.synchronous);
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(0)
+            .connect_lazy_with(connect.clone().pragma("query_only", "1"));
+        let bell = Bell::open(&live);
+        let full = options.synchronous == Synchronous::Full;
+        let writer = Writer::start(connect, full, clock.clone(), bell.clone());
+        Ok(Self { path, live, readers, writer, bell, clock, synchronous: options.synchronous, schema })
+    }
+
+    /// Where workers keep their locks.
+    pub fn lock_dir(&self) -> &Path {
+        &self.live
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn launch(&self, launch: Launch) -> Result<Launched, Error> {
+        let definition =
+            serde_json::to_string(&launch.agent).map_err(|error| Error::Corrupt(error.to_string()))?;
+        self.writer.write(launch::WriteLaunch { launch, definition }).await?
+    }
+
+    async fn command(&self, run: RunId, command: Command) -> Result<RunRow, CommandError> {
+        self.writer.write(command::WriteCommand { run, command }).await?
+    }
+
+    async fn run(&self, run: RunId) -> Result<Option<RunRow>, Error> {
+        let mut conn = self.reader().await?;
+        Ok(rows::read_run(&mut conn, run).await?)
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<RunPage, Error> {
+        Ok(read::runs(&mut *self.reader().await?, filter).await?)
+    }
+
+    async fn events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error> {
+        Ok(rows::read_events(&mut *self.reader().await?, run, after, limit).await?)
+    }
+
+    async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error> {
+        Ok(read::versions(&mut *self.reader().await?, runs).await?)
+    }
+
+    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
+        Ok(read::inbox(&mut *self.reader().await?, limit).await?)
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRow>, Error> {
+        Ok(read::workers(&mut *self.reader().await?, self.clock.now_ms()).await?)
+    }
+
+    async fn queue(&self) -> Result<QueueStats, Error> {
+        Ok(read::queue(&mut *self.reader().await?, self.clock.now_ms()).await?)
+    }
+
+    async fn readiness(&self) -> Readiness {
+        let mut engine_version = String::new();
+        let read = async {
+            engine_version = open::version(&mut *self.reader().await?).await?;
+            Ok::<_, Error>(())
+        }
+        .await;
+        let written = self.writer.write(worker::Probe).await;
+        let trouble = read.err().or(written.err()).map(|error| error.to_string());
+        Readiness {
+            trouble: trouble.or_else(|| self.writer.trouble()),
+            engine: "sqlite",
+            engine_version,
+            synchronous: self.synchronous.as_str(),
+            schema: self.schema,
+        }
+    }
+
+    async fn agent(&self, digest: &AgentDigest) -> Result<Option<Agent>, Error> {
+        Ok(read::agent(&mut *self.reader().await?, digest).await?)
+    }
+
+    async fn register(&self, worker: &WorkerRow) -> Result<(), Error> {
+        self.writer.write(worker::Register(worker.clone())).await
+    }
+
+    async fn renew(&self, worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Error> {
+        self.writer.write(worker::Renew { worker: worker.clone(), expires_at_ms }).await
+    }
+
+    async fn claim(&self, worker: &WorkerId, limit: u32) -> Result<Vec<Claim>, Error> {
+        // Looking is cheaper than a turn at writing, and an idle worker looks often.
+        if !read::somebody_waits(&mut *self.reader().await?, self.clock.now_ms()).await? {
+            return Ok(Vec::new());
+        }
+        self.writer.write(step::TakeJobs { worker: worker.clone(), limit }).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
+        self.writer.write(commit).await
+    }
+
+    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {
+        self.writer.write(step::HandBack { run, worker: worker.clone(), epoch }).await
+    }
+
+    async fn lost_workers(&self, me: &WorkerId) -> Result<Vec<LostWorker>, Error> {
+        let workers = read::workers(&mut *self.reader().await?, self.clock.now_ms()).await?;
+        let now_ms = self.clock.now_ms();
+        Ok(workers
+            .into_iter()
+            .filter(|worker| worker.id != *me)
+            .filter_map(|worker| {
+                let lapsed = worker.expires_at_ms <= now_ms;
+                let why = match lock::probe(&self.live, &worker.id) {
+                    Liveness::Dead => Lost::LockFree,
+                    Liveness::Alive if lapsed => Lost::LeaseLapsed,
+                    Liveness::Unknown if lapsed => Lost::LeaseLapsed,
+                    Liveness::Alive | Liveness::Unknown => return None,
+                };
+                Some(LostWorker { id: worker.id, expires_at_ms: worker.expires_at_ms, why })
+            })
+            .collect())
+    }
+
+    async fn recover(&self, lost: &LostWorker) -> Result<u64, Error> {
+        let freed = self.writer.write(worker::Recover(lost.clone())).await?;
+        lock::remove(&self.live, &lost.id);
+        Ok(freed)
+    }
+
+    async fn retire(&self, worker: &WorkerId) -> Result<(), Error> {
+        self.writer.write(worker::Retire(worker.clone())).await
+    }
+
+    async fn sweep(&self) -> Result<u64, Error> {
+        self.writer.write(worker::Sweep).await
+    }
+
+    async fn check(&self) -> Result<Vec<Check>, Error> {
+        Ok(check::check(&mut *self.reader().await?, self.clock.now_ms()).await?)
+    }
+
+    fn bell(&self) -> &Bell {
+        &self.bell
+    }
+}
+
+impl SqliteStore {
+    async fn reader(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, Error> {
+        self.readers.acquire().await.map_err(|error| Fault::from(error).into())
+    }
+}

@@ -1,0 +1,195 @@
+//! Workers as the database knows them: leases, deaths, and the sweep that derives missing wake-ups.
+
+use async_trait::async_trait;
+use piton_core::WorkerId;
+use sqlx::{Row, SqliteConnection};
+
+use super::launch::KEY_LIFE_MS;
+use super::writer::{Fault, Transact};
+use crate::bell::Ring;
+use crate::{LostWorker, WorkerRow};
+
+pub(super) struct Register(pub(super) WorkerRow);
+
+#[async_trait]
+impl Transact for Register {
+    type Out = ();
+    const SYNCED: bool = false;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        _now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let worker = &self.0;
+        sqlx::query(
+            "INSERT INTO workers (id, host, pid, concurrency, version, started_at, expires_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(worker.id.as_str())
+        .bind(&worker.host)
+        .bind(worker.pid)
+        .bind(worker.concurrency)
+        .bind(&worker.version)
+        .bind(worker.started_at_ms)
+        .bind(worker.expires_at_ms)
+        .execute(conn)
+        .await?;
+        Ok(((), None))
+    }
+}
+
+pub(super) struct Renew {
+    pub(super) worker: WorkerId,
+    pub(super) expires_at_ms: i64,
+}
+
+#[async_trait]
+impl Transact for Renew {
+    type Out = bool;
+    const SYNCED: bool = false;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        _now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let renewed = sqlx::query("UPDATE workers SET expires_at = ? WHERE id = ?")
+            .bind(self.expires_at_ms)
+            .bind(self.worker.as_str())
+            .execute(conn)
+            .await?;
+        Ok((renewed.rows_affected() == 1, None))
+    }
+}
+
+/// Ends the ownership of a dead worker, if its row is still as it was when it looked dead.
+pub(super) struct Recover(pub(super) LostWorker);
+
+#[async_trait]
+impl Transact for Recover {
+    type Out = u64;
+    const SYNCED: bool = false;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let removed = sqlx::query("DELETE FROM workers WHERE id = ? AND expires_at = ?")
+            .bind(self.0.id.as_str())
+            .bind(self.0.expires_at_ms)
+            .execute(&mut *conn)
+            .await?;
+        if removed.rows_affected() == 0 {
+            return Ok((0, None));
+        }
+        let freed = free(conn, &self.0.id, now_ms, false).await?;
+        Ok((freed, (freed > 0).then_some(Ring::Job)))
+    }
+}
+
+/// A worker's good-bye.
+pub(super) struct Retire(pub(super) WorkerId);
+
+#[async_trait]
+impl Transact for Retire {
+    type Out = ();
+    const SYNCED: bool = false;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        sqlx::query("DELETE FROM workers WHERE id = ?").bind(self.0.as_str()).execute(&mut *conn).await?;
+        let freed = free(conn, &self.0, now_ms, true).await?;
+        Ok(((), (freed > 0).then_some(Ring::Job)))
+    }
+}
+
+/// Gives every run of `worker` a job and no owner. `unbegun` takes the attempt back: it is no attempt when a worker
+/// hands over in good order.
+async fn free(
+    conn: &mut SqliteConnection,
+    worker: &WorkerId,
+    now_ms: i64,
+    unbegun: bool,
+) -> Result<u64, Fault> {
+    sqlx::query(
+        "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
+         SELECT id, 'step', tenant, priority, ?2, ?2 FROM runs \
+         WHERE owner = ?1 AND status IN ('running', 'cancelling') \
+         ON CONFLICT (run) DO UPDATE SET due_at = min(due_at, excluded.due_at)",
+    )
+    .bind(worker.as_str())
+    .bind(now_ms)
+    .execute(&mut *conn)
+    .await?;
+    let freed = sqlx::query(
+        "UPDATE runs SET owner = NULL, attempt = CASE WHEN ?2 THEN max(attempt - 1, 0) ELSE attempt END \
+         WHERE owner = ?1",
+    )
+    .bind(worker.as_str())
+    .bind(unbegun)
+    .execute(&mut *conn)
+    .await?;
+    Ok(freed.rows_affected())
+}
+
+/// Derives wake-ups from runs, never from the queue, and forgets what has had its time.
+pub(super) struct Sweep;
+
+#[async_trait]
+impl Transact for Sweep {
+    type Out = u64;
+    const SYNCED: bool = false;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let orphans = sqlx::query(
+            "SELECT DISTINCT owner FROM runs WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM workers)",
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        let mut mended = 0;
+        for row in orphans {
+            mended += free(conn, &WorkerId::new(row.try_get::<String, _>(0)?), now_ms, false).await?;
+        }
+        let woken = sqlx::query(
+            "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
+             SELECT id, 'step', tenant, priority, ?1, ?1 FROM runs \
+             WHERE status IN ('running', 'cancelling') AND owner IS NULL \
+             AND id NOT IN (SELECT run FROM jobs) ON CONFLICT DO NOTHING",
+        )
+        .bind(now_ms)
+        .execute(&mut *conn)
+        .await?;
+        mended += woken.rows_affected();
+        sqlx::query("DELETE FROM idempotency_keys WHERE created_at <= ?")
+            .bind(now_ms - KEY_LIFE_MS)
+            .execute(&mut *conn)
+            .await?;
+        Ok((mended, (mended > 0).then_some(Ring::Job)))
+    }
+}
+
+/// Finds out whether the database takes a write now.
+pub(super) struct Probe;
+
+#[async_trait]
+impl Transact for Probe {
+    type Out = ();
+    const SYNCED: bool = false;
+
+    async fn run(
+        &self,
+        _conn: &mut SqliteConnection,
+        _now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        Ok(((), None))
+    }
+}
