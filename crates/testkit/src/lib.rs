@@ -1,1 +1,24 @@
-//! testkit
+//! What black-box tests of the real binary need, and nothing that ships: a model that says what it is told to, a
+//! ledger that counts effects in a process of its own, and a world of real processes that can be killed at will.
+//!
+//! Nothing here knows Piton's crates: it speaks HTTP and signals, as a user, a peer or an outage would.
+
+mod dialogue;
+pub mod ledger;
+mod process;
+mod reply;
+mod script;
+mod scripted_model;
+mod until;
+mod world;
+
+pub use dialogue::{Api, Dialogue, Entry};
+pub use ledger::{Ledger, LedgerEntry};
+pub use process::{
+    Process, cpu_seconds, descendants, is_alive, kill, pss_bytes, terminate, worker_pids_under,
+};
+pub use reply::Reply;
+pub use script::{Call, Fault, Gate, Say, Script, Turn};
+pub use scripted_model::{ScriptedModel, Seen};
+pub use until::{deadline, until};
+pub use world::World;

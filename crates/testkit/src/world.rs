@@ -1,0 +1,501 @@
+//! A folder, a database, the real binary and its processes: what a test launches runs in, and what it kills.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use rand::seq::IndexedRandom;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::process::{Process, is_alive, kill, worker_pids_under};
+use crate::reply::Reply;
+use crate::scripted_model::ScriptedModel;
+use crate::until::{deadline, until};
+
+/// One installation of Piton in a folder of its own. Everything it started is killed when it is dropped; when the
+/// test failed, the logs are shown.
+#[derive(Debug)]
+pub struct World {
+    // Processes first: they are dropped, and so killed, before their folder is.
+    server: Option<Process>,
+    extras: Vec<Process>,
+    binary: PathBuf,
+    folder: TempDir,
+    port: Port,
+    env: BTreeMap<String, String>,
+    workers: u32,
+    arguments: Vec<String>,
+    api_key: Option<String>,
+    http: Client,
+    started: u32,
+}
+
+impl World {
+    /// `binary` is `env!("CARGO_BIN_EXE_piton")`.
+    ///
+    /// # Panics
+    /// When there is no room for a folder or no free port.
+    pub fn new(binary: impl Into<PathBuf>) -> Self {
+        let folder = tempfile::Builder::new().prefix("piton-").tempdir().expect("a folder");
+        fs::create_dir_all(folder.path().join("data")).expect("a folder for the database");
+        let port = Port::lease();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let env = BTreeMap::from([
+            ("PATH".to_owned(), path),
+            ("HOME".to_owned(), folder.path().display().to_string()),
+            ("NO_COLOR".to_owned(), "1".to_owned()),
+            ("PITON_SERVER__LISTEN".to_owned(), format!("127.0.0.1:{}", port.number)),
+            (
+                "PITON_STORE__URL".to_owned(),
+                format!("sqlite://{}", folder.path().join("data/piton.db").display()),
+            ),
+        ]);
+        let http = Client::builder().no_proxy().timeout(deadline() * 2).build().expect("a client");
+        Self {
+            server: None,
+            extras: Vec::new(),
+            binary: binary.into(),
+            folder,
+            port,
+            env,
+            workers: 1,
+            arguments: Vec::new(),
+            api_key: None,
+            http,
+            started: 0,
+        }
+    }
+
+    // --- before it starts ----------------------------------------------------------------------------------
+
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.env.remove(name);
+        self
+    }
+
+    /// All model calls go to `model`, with quick retries.
+    #[must_use]
+    pub fn model(self, model: &ScriptedModel) -> Self {
+        self.env("PITON_MODEL__BASE_URL", &model.base_url()).env("OPENAI_API_KEY", "sk-scripted")
+    }
+
+    /// Writes `config/agents/NAME.toml`.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn agent(self, name: &str, toml: &str) -> Self {
+        self.file(&format!("config/agents/{name}.toml"), toml)
+    }
+
+    /// Writes any file, by its path in the world's folder.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn file(self, path: &str, content: &str) -> Self {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("the folder can be made");
+        fs::write(&path, content).expect("the file can be written");
+        self
+    }
+
+    /// How many workers the server starts; 1 unless told.
+    #[must_use]
+    pub const fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// One more argument of `piton serve`.
+    #[must_use]
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// The server wants this key, and every request of this world bears it.
+    #[must_use]
+    pub fn api_key(mut self, key: &str) -> Self {
+        self.api_key = Some(key.to_owned());
+        self.env("PITON_SERVER__API_KEY", key)
+    }
+
+    /// Starts the server and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not get ready; its log is in the message.
+    pub async fn serve(mut self) -> Self {
+        self.restart().await;
+        self
+    }
+
+    // --- its processes -------------------------------------------------------------------------------------
+
+    /// Starts the server without waiting for it.
+    pub fn start_server(&mut self) {
+        let workers = self.workers.to_string();
+        let mut command = self.command();
+        command.args(["serve", "--workers", &workers]).args(&self.arguments);
+        let name = format!("serve-{}", self.next_number());
+        self.server = Some(Process::start(&name, command, &self.log_path(&name)));
+    }
+
+    /// Starts the server, a running one being killed first, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub async fn restart(&mut self) {
+        self.kill_server();
+        self.start_server();
+        self.ready().await;
+    }
+
+    /// Waits until `/readyz` says 200.
+    ///
+    /// # Panics
+    /// When it does not in time, or when the server has ended.
+    pub async fn ready(&mut self) {
+        let request = self.http.get(self.url("/readyz"));
+        let server = self.server.as_mut().expect("the server was started");
+        let ready = until(deadline(), "/readyz says 200", async || {
+            if let Some(status) = server.ended() {
+                panic!("the server ended with {status}:\n{}", server.log());
+            }
+            let request = request.try_clone().expect("a GET can be repeated");
+            request.send().await.ok().filter(|response| response.status().is_success())
+        });
+        ready.await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Starts one more `piton worker` on the same database, as an operator would; returns its pid.
+    pub fn start_worker(&mut self) -> u32 {
+        let mut command = self.command();
+        command.arg("worker");
+        let name = format!("worker-{}", self.next_number());
+        let worker = Process::start(&name, command, &self.log_path(&name));
+        let pid = worker.pid();
+        self.extras.push(worker);
+        pid
+    }
+
+    /// SIGKILL for the server alone; its children are left to notice.
+    pub fn kill_server(&mut self) {
+        if let Some(server) = &mut self.server {
+            server.kill();
+        }
+    }
+
+    /// SIGKILL for a random worker, a child of the server or one started by hand; returns its pid. One that was
+    /// started by hand is started again, as its supervisor would.
+    pub fn kill_random_worker(&mut self, rng: &mut impl rand::Rng) -> Option<u32> {
+        let victim = *self.worker_pids().choose(rng)?;
+        match self.extras.iter_mut().find(|extra| extra.pid() == victim) {
+            Some(extra) => {
+                extra.kill();
+                self.extras.retain(|extra| extra.pid() != victim);
+                self.start_worker();
+            }
+            None => kill(victim),
+        }
+        Some(victim)
+    }
+
+    /// Graceful stop of the server: SIGTERM. Returns its exit code and what it took.
+    ///
+    /// # Panics
+    /// When it was not started or does not end within the deadline.
+    pub async fn stop(&mut self) -> (Option<i32>, Duration) {
+        let server = self.server.as_mut().expect("the server was started");
+        let (status, took) = server.stop(deadline()).await.unwrap_or_else(|error| panic!("{error}"));
+        (status.code(), took)
+    }
+
+    /// # Panics
+    /// When it was not started.
+    pub fn server(&mut self) -> &mut Process {
+        self.server.as_mut().expect("the server was started")
+    }
+
+    /// The workers that run now: the server's children, then those started by hand.
+    pub fn worker_pids(&self) -> Vec<u32> {
+        let mut pids = self.server.as_ref().map(|server| worker_pids_under(server.pid())).unwrap_or_default();
+        pids.extend(self.extras.iter().map(Process::pid).filter(|pid| is_alive(*pid)));
+        pids
+    }
+
+    /// Waits until that many workers run and are known to the store.
+    ///
+    /// # Panics
+    /// When they are not in time.
+    pub async fn workers_ready(&self, workers: usize) {
+        let ready = until(deadline(), format!("{workers} workers are alive"), async || {
+            let reply = self.try_send(self.request(Method::GET, "/v1/workers")).await.ok()?;
+            let rows = reply.json();
+            let alive =
+                rows["workers"].as_array()?.iter().filter(|worker| worker["alive"] == json!(true)).count();
+            (alive == workers).then_some(())
+        });
+        ready.await.unwrap_or_else(|error| panic!("{error}; running: {:?}", self.worker_pids()));
+    }
+
+    /// Runs a command of the binary to its end, `input` on its standard input.
+    ///
+    /// # Panics
+    /// When it does not end within the deadline.
+    pub async fn cli_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = tokio::process::Command::from(self.command());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("standard input is piped");
+        let write = async {
+            // A command that does not read its input is no failure of the test's.
+            let _unread = tokio::io::AsyncWriteExt::write_all(&mut stdin, input.as_bytes()).await;
+            drop(stdin);
+        };
+        let run = async { tokio::join!(write, child.wait_with_output()).1 };
+        match tokio::time::timeout(deadline(), run).await {
+            Ok(output) => output.expect("the output can be read"),
+            Err(_) => panic!("piton {arguments:?} did not end within {:?}", deadline()),
+        }
+    }
+
+    /// # Panics
+    /// When it does not end within the deadline.
+    pub async fn cli(&self, arguments: &[&str]) -> Output {
+        self.cli_with_input(arguments, "").await
+    }
+
+    /// The binary with this world's environment, in its folder.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.env_clear().envs(&self.env).current_dir(self.folder.path());
+        command
+    }
+
+    /// The log of every process so far, oldest first.
+    pub fn logs(&self) -> String {
+        let mut names: Vec<PathBuf> = fs::read_dir(self.folder.path())
+            .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
+            .unwrap_or_default();
+        names.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+        names.sort();
+        names
+            .iter()
+            .map(|path| {
+                let text = fs::read(path).unwrap_or_default();
+                format!("--- {}\n{}\n", path.display(), String::from_utf8_lossy(&text))
+            })
+            .collect()
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port.number
+    }
+
+    fn next_number(&mut self) -> u32 {
+        self.started += 1;
+        self.started
+    }
+
+    fn log_path(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}.log"))
+    }
+
+    // --- its HTTP interface --------------------------------------------------------------------------------
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port.number)
+    }
+
+    pub const fn http(&self) -> &Client {
+        &self.http
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, self.url(path));
+        match &self.api_key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+
+    /// # Errors
+    /// When there is no whole reply: the server is down, or was killed meanwhile.
+    pub async fn try_send(&self, request: RequestBuilder) -> Result<Reply, reqwest::Error> {
+        Reply::read(request.send().await?).await
+    }
+
+    /// # Panics
+    /// When there is no whole reply.
+    pub async fn send(&self, request: RequestBuilder) -> Reply {
+        self.try_send(request).await.expect("the server replies")
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// A POST without a body.
+    pub async fn poke(&self, path: &str) -> Reply {
+        self.send(self.request(Method::POST, path)).await
+    }
+
+    // --- runs ----------------------------------------------------------------------------------------------
+
+    /// Launches the default agent over `/v1`; returns the run's id.
+    pub async fn launch(&self, task: &str) -> String {
+        self.launch_with(&json!({ "task": task })).await
+    }
+
+    /// # Panics
+    /// When the launch is refused.
+    pub async fn launch_with(&self, body: &Value) -> String {
+        let run = self.post("/v1/runs", body).await.expect(201);
+        run["id"].as_str().expect("a run has an id").to_owned()
+    }
+
+    pub async fn run(&self, id: &str) -> Value {
+        self.get(&format!("/v1/runs/{id}")).await.expect(200)
+    }
+
+    /// All events of a run, in order.
+    pub async fn events(&self, id: &str) -> Vec<Value> {
+        let mut events = Vec::new();
+        let mut after = 0;
+        loop {
+            let page = self.get(&format!("/v1/runs/{id}/events?after={after}&limit=1000")).await.expect(200);
+            events.extend(page["events"].as_array().expect("a list of events").iter().cloned());
+            match page["next_after"].as_u64() {
+                Some(next) => after = next,
+                None => return events,
+            }
+        }
+    }
+
+    /// The run, once it has one of these statuses.
+    ///
+    /// # Panics
+    /// When it ends otherwise, or has none of them in time; the message holds the run and its events.
+    pub async fn until(&self, id: &str, statuses: &[&str]) -> Value {
+        const OVER: [&str; 5] = ["complete", "failed", "cancelled", "max_steps_reached", "quarantined"];
+        let looked = until(deadline(), format!("run {id} is one of {statuses:?}"), async || {
+            let run = self.run(id).await;
+            let status = run["status"].as_str().expect("a run has a status");
+            (statuses.contains(&status) || OVER.contains(&status)).then_some(run)
+        });
+        let run = match looked.await {
+            Ok(run) => run,
+            Err(error) => {
+                panic!("{error}: {:#}\n{:#}", self.run(id).await, Value::from(self.events(id).await))
+            }
+        };
+        let status = run["status"].as_str().expect("a run has a status");
+        if !statuses.contains(&status) {
+            panic!("not one of {statuses:?}: {run:#}\n{:#}", Value::from(self.events(id).await));
+        }
+        run
+    }
+
+    /// Launches, and waits for the end that is expected.
+    pub async fn run_to(&self, task: &str, status: &str) -> Value {
+        let id = self.launch(task).await;
+        self.until(&id, &[status]).await
+    }
+
+    /// Answers the open question of a run.
+    pub async fn answer(&self, run: &Value, answer: &str) -> Reply {
+        let id = run["id"].as_str().expect("a run has an id");
+        let body = json!({ "question": run["question"]["id"], "answer": answer });
+        self.post(&format!("/v1/runs/{id}/answer"), &body).await
+    }
+
+    // --- the original wire ---------------------------------------------------------------------------------
+
+    /// `POST /agent/launch`; returns the initial state.
+    pub async fn wire_launch(&self, prompt: &str) -> Value {
+        self.post("/agent/launch", &json!({ "input_prompt": prompt })).await.expect(200)
+    }
+
+    pub async fn wire_state(&self, id: &str) -> Value {
+        self.get(&format!("/agent/state/{id}")).await.expect(200)
+    }
+
+    /// The state once it has this status.
+    ///
+    /// # Panics
+    /// When it has not in time, or ends otherwise.
+    pub async fn wire_until(&self, id: &str, status: &str) -> Value {
+        const OVER: [&str; 3] = ["complete", "failed", "max_steps_reached"];
+        let looked = until(deadline(), format!("state {id} is {status}"), async || {
+            let state = self.wire_state(id).await;
+            let is = state["status"].as_str().expect("a state has a status");
+            (is == status || OVER.contains(&is)).then_some(state)
+        });
+        let state = match looked.await {
+            Ok(state) => state,
+            Err(error) => panic!("{error}: {:#}", self.wire_state(id).await),
+        };
+        assert_eq!(state["status"], status, "{state:#}");
+        state
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let logs = self.logs();
+            let from = logs.len().saturating_sub(20_000);
+            let from = (from..logs.len()).find(|place| logs.is_char_boundary(*place)).unwrap_or(logs.len());
+            #[expect(clippy::print_stderr, reason = "a failed test shows what its processes wrote")]
+            {
+                eprintln!("the last of the logs in {}:\n{}", self.folder.path().display(), &logs[from..]);
+            }
+        }
+    }
+}
+
+/// A port that no other world of this machine takes while this value lives. It lies below the range from which
+/// outgoing connections get theirs, so that it is still free when a killed server starts again.
+#[derive(Debug)]
+struct Port {
+    number: u16,
+    _lock: File,
+}
+
+impl Port {
+    fn lease() -> Self {
+        let folder = std::env::temp_dir().join("piton-testkit-ports");
+        fs::create_dir_all(&folder).expect("a folder for port locks");
+        (0..2000)
+            .find_map(|_| Self::try_lease(&folder, rand::random_range(12_000..30_000)))
+            .expect("one of 2000 ports is free")
+    }
+
+    fn try_lease(folder: &Path, number: u16) -> Option<Self> {
+        let lock = File::create(folder.join(number.to_string())).ok()?;
+        lock.try_lock().ok()?;
+        TcpListener::bind(("127.0.0.1", number)).ok()?;
+        Some(Self { number, _lock: lock })
+    }
+}
