@@ -1,0 +1,234 @@
+//! `cargo xtask test`: every check there is, one after the other, none skipped because another failed.
+
+use std::time::{Duration, Instant};
+
+use crate::served::Served;
+use crate::shell::{Done, While, cmd, first_line, run, run_and_read, say, target};
+use crate::{chromium, frontend};
+
+/// The versions that a machine without them gets.
+const CARGO_DENY: &str = "0.20.2";
+const CARGO_NEXTEST: &str = "0.9.143";
+
+/// Tests that a runner counted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Count {
+    passed: u64,
+    failed: u64,
+}
+
+/// How one check ended.
+struct Outcome {
+    done: Done,
+    count: Count,
+    /// The runner's own last word, shown again at the end.
+    closing: Option<String>,
+}
+
+impl From<Done> for Outcome {
+    fn from(done: Done) -> Self {
+        Self { done, count: Count::default(), closing: None }
+    }
+}
+
+struct Check {
+    name: &'static str,
+    run: fn() -> Outcome,
+}
+
+/// In this order, because the binary embeds what the web UI's build makes.
+const CHECKS: [Check; 10] = [
+    Check { name: "fmt", run: || run(&mut cmd("cargo fmt --all --check")).into() },
+    Check { name: "web-packages", run: || frontend::ready().into() },
+    Check { name: "web-check", run: || counted(&mut frontend::npm("run check"), vitest) },
+    Check { name: "web-types", run: || run(&mut frontend::npm("run api:check")).into() },
+    Check { name: "web-build", run: || frontend::build().into() },
+    Check { name: "arrows", run: || arrows().into() },
+    Check { name: "clippy", run: || run(&mut cmd(CLIPPY)).into() },
+    Check { name: "tests", run: tests },
+    Check { name: "docs", run: || run(cmd(DOCS).env("RUSTDOCFLAGS", "-D warnings")).into() },
+    Check { name: "browser", run: browser },
+];
+const CLIPPY: &str = "cargo clippy --workspace --all-targets --locked -- -D warnings";
+const DOCS: &str = "cargo doc --workspace --no-deps --document-private-items --locked --quiet";
+
+/// Runs all checks, or only the named ones.
+pub(crate) fn test(names: &[String]) -> Done {
+    let known: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(format!("there is no check `{unknown}`; there are: {}", known.join(", ")).into());
+    }
+    let chosen = CHECKS.iter().filter(|check| names.is_empty() || names.iter().any(|n| n == check.name));
+    let mut outcomes = Vec::new();
+    for check in chosen {
+        println!("\n━━ {}", check.name);
+        let began = Instant::now();
+        let outcome = (check.run)();
+        let took = began.elapsed();
+        if let Err(failure) = &outcome.done {
+            println!("xtask: {failure}");
+        }
+        println!(
+            "━━ {}: {} in {}",
+            check.name,
+            if outcome.done.is_ok() { "ok" } else { "FAILED" },
+            seconds(took)
+        );
+        outcomes.push((check.name, took, outcome));
+    }
+    summary(&outcomes)
+}
+
+fn summary(outcomes: &[(&str, Duration, Outcome)]) -> Done {
+    println!();
+    let mut sum = Count::default();
+    let mut failed = Vec::new();
+    for (name, took, outcome) in outcomes {
+        println!(
+            "  {:<14} {:>9}  {}",
+            name,
+            seconds(*took),
+            if outcome.done.is_ok() { "ok" } else { "FAILED" }
+        );
+        sum.passed += outcome.count.passed;
+        sum.failed += outcome.count.failed;
+        if outcome.done.is_err() {
+            failed.push(*name);
+            // A check that failed without a failed test counts as one, so that the last line never looks green.
+            sum.failed += u64::from(outcome.count.failed == 0);
+        }
+    }
+    println!("  {:<14} {:>9}\n", "all", seconds(outcomes.iter().map(|(_, took, _)| *took).sum()));
+    outcomes
+        .iter()
+        .filter_map(|(.., outcome)| outcome.closing.as_deref())
+        .for_each(|line| println!("{line}"));
+    println!("{} passed, {} failed", sum.passed, sum.failed);
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
+}
+
+fn seconds(took: Duration) -> String {
+    format!("{:.1} s", took.as_secs_f64())
+}
+
+/// Runs a test runner and lets `read` find its count in what it printed.
+fn counted(command: &mut std::process::Command, read: fn(&str) -> Option<(Count, String)>) -> Outcome {
+    let (done, text) = run_and_read(command);
+    match (done, read(&text)) {
+        (done, Some((count, closing))) => Outcome { done, count, closing: Some(closing) },
+        (Ok(()), None) => Outcome::from(Err("the runner did not say how many tests it ran".into())),
+        (Err(failure), None) => Outcome::from(Err(failure)),
+    }
+}
+
+/// Who may depend on whom, under which licences, and from where: deny.toml.
+fn arrows() -> Done {
+    installed("cargo-deny", CARGO_DENY, "deny")?;
+    run(&mut with_tools("cargo deny --workspace --locked check --show-stats bans licenses sources"))
+}
+
+fn tests() -> Outcome {
+    if let Err(failure) = installed("cargo-nextest", CARGO_NEXTEST, "nextest") {
+        return Outcome::from(Err(failure));
+    }
+    counted(&mut with_tools("cargo nextest run --workspace --locked"), nextest)
+}
+
+/// The real binary, the practice model, a real browser.
+fn browser() -> Outcome {
+    let ready = chromium::path().and_then(|chromium| {
+        run(&mut cmd("cargo build --package piton --locked"))?;
+        Ok((
+            chromium,
+            Served::start("browser", &["--workers", "2"], &[("PITON_TEST__TOOLS", "true".into())])?,
+        ))
+    });
+    let (chromium, served) = match ready {
+        Ok(ready) => ready,
+        Err(failure) => return Outcome::from(Err(failure)),
+    };
+    let mut e2e = frontend::npm("run e2e");
+    e2e.env("PITON_URL", format!("http://{}", served.address)).env("CHROMIUM_PATH", chromium);
+    let outcome = counted(&mut e2e, plain);
+    if outcome.done.is_err() {
+        println!("the server's log:\n{}", served.log());
+    }
+    outcome
+}
+
+/// Sees to it that `cargo SUBCOMMAND` works: the machine's own, or one under target/tools.
+fn installed(package: &str, version: &str, subcommand: &str) -> Done {
+    if let Some(found) = first_line(&mut with_tools(&format!("cargo {subcommand} --version"))) {
+        say(&found);
+        return Ok(());
+    }
+    say(&format!("{package} is not there: building version {version} into target/tools"));
+    // Unoptimized: it is built in half a minute, and what it has to do is small.
+    run(cmd(&format!("cargo install --locked --debug {package} --version {version}"))
+        .args(["--root".as_ref(), target().join("tools").as_os_str()])
+        .env("CARGO_TARGET_DIR", target().join("tools/build")))
+}
+
+fn with_tools(line: &str) -> std::process::Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(target().join("tools/bin")).chain(std::env::split_paths(&path));
+    let mut command = cmd(line);
+    if let Ok(path) = std::env::join_paths(folders).while_doing("adding target/tools/bin to the PATH") {
+        command.env("PATH", path);
+    }
+    command
+}
+
+/// `Summary [ 1.2s] 12 tests run: 11 passed (1 slow), 1 failed, 2 skipped`
+fn nextest(text: &str) -> Option<(Count, String)> {
+    let line = text.lines().rfind(|line| line.trim_start().starts_with("Summary ["))?;
+    let failed = before(line, "failed").unwrap_or(0) + before(line, "timed out").unwrap_or(0);
+    Some((Count { passed: before(line, "passed").unwrap_or(0), failed }, line.trim().to_owned()))
+}
+
+/// `      Tests  1 failed | 11 passed (12)`
+fn vitest(text: &str) -> Option<(Count, String)> {
+    let line = text.lines().rfind(|line| line.trim_start().starts_with("Tests  "))?;
+    let count =
+        Count { passed: before(line, "passed").unwrap_or(0), failed: before(line, "failed").unwrap_or(0) };
+    Some((count, line.split_whitespace().collect::<Vec<_>>().join(" ")))
+}
+
+/// `11 passed, 1 failed` alone on a line.
+fn plain(text: &str) -> Option<(Count, String)> {
+    text.lines().rev().find_map(|line| {
+        let (passed, failed) = line.trim().split_once(", ")?;
+        let passed = passed.strip_suffix(" passed")?.rsplit(' ').next()?.parse().ok()?;
+        let failed = failed.split_once(" failed")?.0.parse().ok()?;
+        Some((Count { passed, failed }, format!("Browser: {}", line.trim())))
+    })
+}
+
+/// The number that stands before a word.
+fn before(line: &str, word: &str) -> Option<u64> {
+    line.split_once(&format!(" {word}"))?.0.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_from_each_runners_closing_line() {
+        let line =
+            "     Summary [   1.234s] 14 tests run: 11 passed (1 slow), 2 failed, 1 timed out, 2 skipped\n";
+        assert_eq!(nextest(line).map(|(count, _)| count), Some(Count { passed: 11, failed: 3 }));
+        let line = "\n Test Files  2 passed (2)\n      Tests  1 failed | 11 passed (12)\n";
+        assert_eq!(vitest(line).map(|(count, _)| count), Some(Count { passed: 11, failed: 1 }));
+        assert_eq!(
+            plain("x\n5 passed, 0 failed\n").map(|(count, _)| count),
+            Some(Count { passed: 5, failed: 0 })
+        );
+        assert_eq!(nextest("nothing here"), None);
+    }
+
+    #[test]
+    fn a_runner_that_counts_nothing_is_no_success() {
+        assert!(counted(&mut cmd("true"), nextest).done.is_err());
+    }
+}
