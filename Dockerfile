@@ -1,0 +1,38 @@
+# syntax=docker/dockerfile:1
+# Piton in a small image: the web UI, then the binary that embeds it, then nothing but that binary.
+
+FROM node:22-bookworm-slim AS web
+WORKDIR /src/frontend
+COPY frontend/package.json frontend/package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY frontend ./
+RUN npm run build
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY crates crates
+COPY prompts prompts
+COPY config config
+COPY --from=web /src/frontend/dist frontend/dist
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --package piton && install target/release/piton /usr/local/bin/piton
+
+FROM debian:bookworm-slim
+# TLS to a model provider is checked against the system's certificates.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
+RUN useradd --system --uid 10001 --home-dir /var/lib/piton --create-home piton
+COPY --from=build /usr/local/bin/piton /usr/local/bin/piton
+COPY --chown=piton:piton config /etc/piton
+COPY --chown=piton:piton prompts /etc/prompts
+USER piton
+WORKDIR /var/lib/piton
+VOLUME /var/lib/piton
+ENV PITON_STORE__URL=sqlite:///var/lib/piton/piton.db
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["piton", "--config", "/etc/piton"]
+CMD ["serve", "--listen", "0.0.0.0:3000"]
