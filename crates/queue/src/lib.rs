@@ -1,1 +1,180 @@
-//! queue
+//! The store's jobs behind apalis's backend traits, so that workers are ordinary apalis workers.
+//!
+//! A claiming task takes from the store exactly as many jobs as there are free slots, never more: what is claimed is
+//! begun at once. When nothing is due it waits for the bell, with a slow poll as the net under it. A worker that
+//! keeps a run for its next step puts it back here with [`Job::again`], in the slot it has.
+//!
+//! Renewal, recovery and what becomes of a failed step are the worker's: a job that ends here was acknowledged by the
+//! commit of its step, or not at all.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use apalis_core::backend::finalize::Ephemeral;
+use apalis_core::backend::{Backend, BackendConfig};
+use apalis_core::task::Task;
+use apalis_core::task::builder::TaskBuilder;
+use apalis_core::task::task_id::RandomId;
+use apalis_core::worker::context::WorkerContext;
+use piton_core::WorkerId;
+use piton_store::{Claim, Store};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tower::layer::util::Identity;
+
+/// Jobs taken in one transaction.
+const BATCH_MAX: usize = 64;
+/// How long an idle worker goes without looking when no bell rings.
+const POLL: Duration = Duration::from_millis(500);
+/// Between two looks while the database does not answer.
+const TROUBLE_WAIT: Duration = Duration::from_millis(250);
+
+/// A claimed run in its slot. The slot is free again when this is dropped.
+#[derive(Debug)]
+pub struct Job {
+    pub claim: Claim,
+    slot: Slot,
+}
+
+#[derive(Debug)]
+struct Slot {
+    _permit: OwnedSemaphorePermit,
+    ready: mpsc::UnboundedSender<Job>,
+}
+
+impl Job {
+    /// Puts the run's next step, claimed already, into the same slot.
+    pub fn again(self, claim: Claim) {
+        let Self { slot, .. } = self;
+        let ready = slot.ready.clone();
+        // Nobody takes it once the worker stops: its run goes back with everything else that is still held.
+        let _ = ready.send(Self { claim, slot });
+    }
+}
+
+/// What a worker's queue is made of.
+#[derive(Debug, Clone)]
+pub struct QueueOptions {
+    pub worker: WorkerId,
+    /// Steps at once. Bounds what is claimed.
+    pub concurrency: usize,
+    /// Whether new work may begin: a worker that cannot renew its lease begins nothing.
+    pub open: watch::Receiver<bool>,
+    /// Ends the claiming.
+    pub stop: CancellationToken,
+}
+
+/// The apalis backend.
+#[derive(Debug)]
+pub struct Queue {
+    ready: mpsc::UnboundedReceiver<Job>,
+    stop: std::pin::Pin<Box<tokio_util::sync::WaitForCancellationFutureOwned>>,
+}
+
+impl Queue {
+    /// Starts claiming for a worker. Must be called inside a tokio runtime.
+    pub fn start(store: Arc<dyn Store>, options: QueueOptions) -> Self {
+        let (sender, ready) = mpsc::unbounded_channel();
+        let stop = Box::pin(options.stop.clone().cancelled_owned());
+        tokio::spawn(claim(store, options, sender));
+        Self { ready, stop }
+    }
+}
+
+async fn claim(store: Arc<dyn Store>, mut options: QueueOptions, ready: mpsc::UnboundedSender<Job>) {
+    let stop = options.stop.clone();
+    let slots = Arc::new(Semaphore::new(options.concurrency));
+    let work = async {
+        let mut rings = store.bell().jobs();
+        let mut troubled = false;
+        loop {
+            if options.open.wait_for(|open| *open).await.is_err() {
+                return;
+            }
+            let Ok(first) = Arc::clone(&slots).acquire_owned().await else { return };
+            let mut permits = vec![first];
+            while permits.len() < BATCH_MAX
+                && let Ok(permit) = Arc::clone(&slots).try_acquire_owned()
+            {
+                permits.push(permit);
+            }
+            let limit = u32::try_from(permits.len()).unwrap_or(1);
+            match store.claim(&options.worker, limit).await {
+                Ok(claims) if claims.is_empty() => {
+                    troubled = false;
+                    drop(permits);
+                    let _ = tokio::time::timeout(POLL, rings.heard()).await;
+                }
+                Ok(claims) => {
+                    troubled = false;
+                    for (claim, permit) in claims.into_iter().zip(permits) {
+                        let slot = Slot { _permit: permit, ready: ready.clone() };
+                        if ready.send(Job { claim, slot }).is_err() {
+                            return;
+                        }
+                    }
+                }
+                Err(error) => {
+                    if !troubled {
+                        tracing::warn!(%error, "no jobs can be claimed; trying again");
+                        troubled = true;
+                    }
+                    drop(permits);
+                    tokio::time::sleep(TROUBLE_WAIT).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = work => {}
+    }
+}
+
+impl Backend for Queue {
+    type Task = Task<Job>;
+    type Error = Infallible;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        _: &WorkerContext,
+    ) -> Poll<Option<Result<Self::Task, Infallible>>> {
+        if self.stop.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        self.ready.poll_recv(cx).map(|job| {
+            job.map(|job| {
+                let attempt = job.claim.attempt.saturating_sub(1) as usize;
+                Ok(TaskBuilder::new(job).attempt(attempt).build())
+            })
+        })
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+        // Nothing is acknowledged here, and what was not begun goes back when the worker retires.
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl BackendConfig for Queue {
+    type Args = Job;
+    type Id = RandomId;
+    type Kind = Ephemeral;
+    type Config = ();
+    type Layer = Identity;
+
+    fn config(&self) -> &() {
+        &()
+    }
+
+    fn middleware(&mut self, _: &mut WorkerContext) -> Identity {
+        Identity::new()
+    }
+}

@@ -1,1 +1,160 @@
-//! worker
+//! A worker: a stateless process that advances runs.
+//!
+//! One *incarnation* holds a lock and a lease, takes jobs from the queue as an apalis worker, and advances each run by
+//! one step: load, [`piton_core::next`], perform, commit. When its lease is lost it drops everything, writes nothing
+//! more under that name, and begins anew under another.
+
+mod cache;
+mod lease;
+mod perform;
+mod step;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apalis::layers::WorkerBuilderExt;
+use apalis::prelude::{ParallelizeExt, WorkerBuilder};
+use piton_core::WorkerId;
+use piton_model::ModelClient;
+use piton_queue::{Job, Queue, QueueOptions};
+use piton_store::{Clock, Store};
+use piton_tools::Registry;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use cache::Caches;
+use lease::Lease;
+use step::Advance;
+use watch::Watch;
+
+/// What a worker is told.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Steps at once.
+    pub concurrency: u32,
+    /// How long the others wait before they take a worker that does not renew for dead.
+    pub lease_ms: u64,
+    /// The hard limit of one step.
+    pub step_timeout_ms: u64,
+    /// How long steps under way may take to end once the worker is asked to stop.
+    pub shutdown_ms: u64,
+    pub host: String,
+    pub version: String,
+}
+
+/// What a worker works with.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    pub store: Arc<dyn Store>,
+    /// Where the lock goes that dies with the worker; `None` where the lease alone must do.
+    pub lock_dir: Option<PathBuf>,
+    pub model: Arc<ModelClient>,
+    pub tools: Arc<Registry>,
+    pub clock: Clock,
+}
+
+/// Why an incarnation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Stopped,
+    LeaseLost,
+}
+
+/// Why a worker cannot run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the worker's lock cannot be taken in {dir}: {source}")]
+    Lock { dir: String, source: std::io::Error },
+    #[error("the queue gave up: {0}")]
+    Queue(String),
+}
+
+/// Advances runs until `stop`, then lets steps under way end or hands them back.
+///
+/// # Errors
+/// [`Error`] when there is no way to begin. Trouble with the database is waited out.
+pub async fn run(deps: Deps, options: WorkerOptions, stop: CancellationToken) -> Result<(), Error> {
+    let caches = Arc::new(Caches::default());
+    loop {
+        match incarnation(&deps, &options, &caches, &stop).await? {
+            End::Stopped => return Ok(()),
+            End::LeaseLost => tracing::warn!("the lease was lost; beginning anew under another name"),
+        }
+    }
+}
+
+async fn incarnation(
+    deps: &Deps,
+    options: &WorkerOptions,
+    caches: &Arc<Caches>,
+    stop: &CancellationToken,
+) -> Result<End, Error> {
+    let worker =
+        WorkerId::new(format!("w-{}-{}", std::process::id(), &Uuid::now_v7().simple().to_string()[24..]));
+    let Some(lease) = Lease::take(deps, options, &worker, stop).await? else { return Ok(End::Stopped) };
+    tracing::info!(%worker, concurrency = options.concurrency, lease_ms = options.lease_ms, "the worker is ready");
+
+    // Claiming ends at once when the worker is asked to stop; what is under way gets its time.
+    let claiming = CancellationToken::new();
+    let queue = Queue::start(
+        Arc::clone(&deps.store),
+        QueueOptions {
+            worker: worker.clone(),
+            concurrency: options.concurrency as usize,
+            open: lease.open(),
+            stop: claiming.clone(),
+        },
+    );
+    let advance = Arc::new(Advance {
+        store: Arc::clone(&deps.store),
+        model: Arc::clone(&deps.model),
+        tools: Arc::clone(&deps.tools),
+        clock: deps.clock.clone(),
+        worker: worker.clone(),
+        caches: Arc::clone(caches),
+        watch: Watch::start(Arc::clone(&deps.store), lease.lost()),
+        stopping: claiming.clone(),
+        drop_calls: CancellationToken::new(),
+        lost: lease.lost(),
+        step_timeout: Duration::from_millis(options.step_timeout_ms),
+    });
+    let drop_calls = advance.drop_calls.clone();
+    let apalis_worker =
+        WorkerBuilder::new(worker.as_str()).backend(queue).parallelize(tokio::spawn).catch_panic().build(
+            move |job: Job| {
+                let advance = Arc::clone(&advance);
+                async move {
+                    advance.job(job).await;
+                }
+            },
+        );
+
+    let lost = lease.lost();
+    let ending = async {
+        let end = tokio::select! {
+            () = stop.cancelled() => End::Stopped,
+            () = lost.cancelled() => End::LeaseLost,
+        };
+        claiming.cancel();
+        if end == End::Stopped {
+            let patience = Duration::from_millis(options.shutdown_ms);
+            tokio::select! {
+                () = tokio::time::sleep(patience) => {}
+                () = lost.cancelled() => {}
+            }
+            drop_calls.cancel();
+        }
+        // Past this, only an at_most_once call whose own limit has not passed is still awaited.
+        std::future::pending::<()>().await;
+    };
+    let ran = tokio::select! {
+        ran = apalis_worker.run() => ran.map_err(|error| Error::Queue(error.to_string())),
+        () = ending => Ok(()),
+    };
+    let was_lost = lost.is_cancelled();
+    lease.give_up().await;
+    ran?;
+    Ok(if was_lost && !stop.is_cancelled() { End::LeaseLost } else { End::Stopped })
+}

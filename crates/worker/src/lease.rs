@@ -1,0 +1,231 @@
+//! The worker's right to own runs: taken, renewed, lost; and what it does about others that lost theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use piton_core::WorkerId;
+use piton_store::{Clock, Lost, Store, WorkerLock, WorkerRow};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{Deps, Error, WorkerOptions};
+
+/// Between two looks at the others' locks. Free locks tell of deaths long before leases do.
+const LOOK: Duration = Duration::from_millis(200);
+/// Between two sweeps over the runs.
+const SWEEP: Duration = Duration::from_secs(10);
+/// Between two tries while the database does not answer.
+const TROUBLE_WAIT: Duration = Duration::from_millis(100);
+/// How long a good-bye may take; the others find out by themselves.
+const GOOD_BYE: Duration = Duration::from_millis(500);
+
+/// A lease that is being renewed. Ends when dropped; [`Lease::give_up`] ends it in good order.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    store: Arc<dyn Store>,
+    worker: WorkerId,
+    lost: CancellationToken,
+    open: watch::Receiver<bool>,
+    _lock: Option<WorkerLock>,
+    _renewing: AbortOnDropHandle<()>,
+    _recovering: AbortOnDropHandle<()>,
+}
+
+impl Lease {
+    /// Waits out trouble with the database. `None` when the worker is asked to stop meanwhile.
+    pub(crate) async fn take(
+        deps: &Deps,
+        options: &WorkerOptions,
+        worker: &WorkerId,
+        stop: &CancellationToken,
+    ) -> Result<Option<Self>, Error> {
+        let lock = match &deps.lock_dir {
+            None => None,
+            Some(dir) => {
+                let lock = WorkerLock::take(dir, worker)
+                    .map_err(|source| Error::Lock { dir: dir.display().to_string(), source })?;
+                if lock.is_none() {
+                    tracing::warn!(
+                        "this file system does not keep locks: a death shows only when a lease lapses"
+                    );
+                }
+                lock
+            }
+        };
+        let length = Duration::from_millis(options.lease_ms);
+        let mut told = false;
+        loop {
+            let now_ms = deps.clock.now_ms();
+            let row = WorkerRow {
+                id: worker.clone(),
+                host: options.host.clone(),
+                pid: std::process::id(),
+                concurrency: options.concurrency,
+                version: options.version.clone(),
+                started_at_ms: now_ms,
+                expires_at_ms: now_ms.saturating_add_unsigned(options.lease_ms),
+                runs: 0,
+            };
+            match deps.store.register(&row).await {
+                Ok(()) => break,
+                Err(error) if !told => {
+                    tracing::warn!(%error, "the worker cannot register; trying again");
+                    told = true;
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(None),
+                () = tokio::time::sleep(TROUBLE_WAIT) => {}
+            }
+        }
+        let lost = CancellationToken::new();
+        let (opener, open) = watch::channel(true);
+        let renewing = Renewing {
+            store: Arc::clone(&deps.store),
+            clock: deps.clock.clone(),
+            worker: worker.clone(),
+            length,
+            lost: lost.clone(),
+            opener,
+        };
+        let recovering =
+            Recovering { store: Arc::clone(&deps.store), worker: worker.clone(), length, open: open.clone() };
+        Ok(Some(Self {
+            store: Arc::clone(&deps.store),
+            worker: worker.clone(),
+            lost,
+            open,
+            _lock: lock,
+            _renewing: AbortOnDropHandle::new(tokio::spawn(renewing.run())),
+            _recovering: AbortOnDropHandle::new(tokio::spawn(recovering.run())),
+        }))
+    }
+
+    /// Cancelled when the worker owns nothing any more.
+    pub(crate) fn lost(&self) -> CancellationToken {
+        self.lost.clone()
+    }
+
+    /// Whether new work may begin.
+    pub(crate) fn open(&self) -> watch::Receiver<bool> {
+        self.open.clone()
+    }
+
+    /// Hands back whatever is still held.
+    pub(crate) async fn give_up(self) {
+        match tokio::time::timeout(GOOD_BYE, self.store.retire(&self.worker)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "no good-bye; the others will find out"),
+            Err(_) => tracing::warn!("no good-bye within its time; the others will find out"),
+        }
+    }
+}
+
+struct Renewing {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    worker: WorkerId,
+    length: Duration,
+    lost: CancellationToken,
+    opener: watch::Sender<bool>,
+}
+
+impl Renewing {
+    /// Renews at a third of the lease's length. One that cannot begins nothing new after a second third, and counts
+    /// as lost when the lease is over.
+    async fn run(self) {
+        let third = self.length / 3;
+        // The monotonic clock: a wall clock that is set back prolongs nothing here.
+        let mut renewed_at = Instant::now();
+        let mut next = renewed_at + third;
+        loop {
+            tokio::time::sleep_until(next).await;
+            let asked_at = Instant::now();
+            let length_ms = u64::try_from(self.length.as_millis()).unwrap_or(u64::MAX);
+            let expires_at_ms = self.clock.now_ms().saturating_add_unsigned(length_ms);
+            let renewal = self.store.renew(&self.worker, expires_at_ms);
+            match tokio::time::timeout_at(renewed_at + self.length, renewal).await {
+                Ok(Ok(true)) => {
+                    renewed_at = asked_at;
+                    next = asked_at + third;
+                    self.opener.send_if_modified(|open| !std::mem::replace(open, true));
+                    continue;
+                }
+                Ok(Ok(false)) => {
+                    tracing::warn!(worker = %self.worker, "this worker was taken for dead");
+                    break;
+                }
+                Ok(Err(error)) => tracing::warn!(%error, "the lease cannot be renewed; trying again"),
+                Err(_) => tracing::warn!("the lease lapsed while it was renewed"),
+            }
+            let age = renewed_at.elapsed();
+            if age >= self.length {
+                break;
+            }
+            if age >= third * 2 {
+                self.opener.send_if_modified(|open| std::mem::replace(open, false));
+            }
+            next = Instant::now() + TROUBLE_WAIT.min(third);
+        }
+        self.opener.send_if_modified(|open| std::mem::replace(open, false));
+        self.lost.cancel();
+    }
+}
+
+struct Recovering {
+    store: Arc<dyn Store>,
+    worker: WorkerId,
+    length: Duration,
+    open: watch::Receiver<bool>,
+}
+
+impl Recovering {
+    async fn run(self) {
+        let mut sweep_at = Instant::now();
+        let mut able_since: Option<Instant> = None;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            // A lapsed lease counts only after we could write for a third of one: a stalled disk is not
+            // everybody's death.
+            if !*self.open.borrow() {
+                able_since = None;
+            } else if able_since.is_none() {
+                able_since = Some(Instant::now());
+            }
+            let able = able_since.is_some_and(|since| since.elapsed() >= self.length / 3);
+            match self.store.lost_workers(&self.worker).await {
+                Ok(lost) => {
+                    for lost in lost.into_iter().filter(|lost| able || lost.why == Lost::LockFree) {
+                        self.recover(&lost).await;
+                    }
+                }
+                Err(error) => {
+                    able_since = None;
+                    tracing::debug!(%error, "cannot look after the others");
+                }
+            }
+            if sweep_at <= Instant::now() {
+                sweep_at = Instant::now() + SWEEP;
+                match self.store.sweep().await {
+                    Ok(0) => {}
+                    Ok(mended) => {
+                        tracing::warn!(mended, "runs had neither job nor worker; they have a job now")
+                    }
+                    Err(error) => tracing::debug!(%error, "cannot sweep"),
+                }
+            }
+        }
+    }
+
+    async fn recover(&self, lost: &piton_store::LostWorker) {
+        match self.store.recover(lost).await {
+            Ok(runs) => {
+                tracing::warn!(worker = %lost.id, runs, why = ?lost.why, "a worker vanished; its runs go on")
+            }
+            Err(error) => tracing::debug!(worker = %lost.id, %error, "cannot recover a worker's runs yet"),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Carrying out what a run is owed: tool calls by their effect class, and model calls.
+
+use std::time::{Duration, Instant};
+
+use piton_core::{Context, EffectClass, Event, RunId, ToolCall, ToolSpec, TurnRequest};
+use piton_model::{Ask, ModelFailure, Replied};
+use piton_store::StepEnd;
+use piton_tools::ToolError;
+use sha2::{Digest, Sha256};
+
+use crate::step::{Interrupted, SharedAgent, Step};
+
+/// A model call that takes longer than this is a time to show what the step has so far.
+const BLINK: Duration = Duration::from_millis(25);
+/// Tries at a call that may be made again when its outcome is unknown.
+const REPEATS_MAX: u32 = 3;
+/// Before the next of them.
+const REPEAT_WAIT: Duration = Duration::from_millis(200);
+
+impl Step<'_> {
+    pub(crate) async fn call_tool(
+        &mut self,
+        agent: &SharedAgent,
+        call: &ToolCall,
+    ) -> Result<(), Interrupted> {
+        let Some(spec) = agent.tool(&call.name) else {
+            return Ok(self.record(Event::ToolFailed {
+                call: call.id,
+                error: format!("Tool {} not found", call.name),
+                took_ms: 0,
+                attempt: self.claim.attempt,
+            })?);
+        };
+        match spec.effect {
+            EffectClass::AtMostOnce => self.call_at_most_once(spec, call).await,
+            EffectClass::Pure | EffectClass::Idempotent => self.call_repeatable(spec, call).await,
+        }
+    }
+
+    /// A call that may be made again: its result is committed with the step.
+    async fn call_repeatable(&mut self, spec: &ToolSpec, call: &ToolCall) -> Result<(), Interrupted> {
+        // After an accepted pause or cancel nothing is begun.
+        if self.is_behind().await? {
+            self.commit(StepEnd::GoesOn).await?;
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let mut tries = 1;
+        let result = loop {
+            let result = tokio::select! {
+                result = self.shared.tools.call(spec, &call.arguments, call.id) => result,
+                () = self.shared.drop_calls.cancelled() => return Err(Interrupted::Stopping),
+                () = self.shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
+            };
+            match result {
+                Err(ToolError::Unknown(_)) if tries < REPEATS_MAX => {
+                    tries += 1;
+                    tokio::time::sleep(REPEAT_WAIT).await;
+                }
+                Err(ToolError::Unknown(why)) => break Err(format!("{why} ({tries} tries)")),
+                Err(ToolError::Failed(why)) => break Err(why),
+                Ok(result) => break Ok(result),
+            }
+        };
+        Ok(self.record(ended(call, result, begun.elapsed(), self.claim.attempt))?)
+    }
+
+    /// A call that is announced on disk before it is made, and whose result is on disk before anything else begins.
+    async fn call_at_most_once(&mut self, spec: &ToolSpec, call: &ToolCall) -> Result<(), Interrupted> {
+        self.record(Event::ToolStarted {
+            call: call.id,
+            arguments_hash: hex::encode(Sha256::digest(call.arguments.as_bytes())),
+            worker: self.shared.worker.clone(),
+            epoch: self.claim.epoch,
+            attempt: self.claim.attempt,
+            at_ms: self.shared.clock.now_ms(),
+        })?;
+        self.commit(StepEnd::GoesOn).await?;
+        // A command that came in between was merged, and the announcement dropped: ask anew what is owed.
+        let announced = self
+            .run
+            .front()
+            .filter(|front| front.call.id == call.id)
+            .and_then(|front| front.started.as_ref())
+            .is_some_and(|started| started.epoch == self.claim.epoch);
+        if !announced {
+            return Ok(());
+        }
+        if self.shared.lost.is_cancelled() {
+            return Err(Interrupted::LeaseLost);
+        }
+        let begun = Instant::now();
+        // Once begun it is awaited, whatever happens: its limit is its own.
+        let event = match self.shared.tools.call(spec, &call.arguments, call.id).await {
+            Err(ToolError::Unknown(reason)) => Event::OutcomeUnknown { call: call.id, reason },
+            Err(ToolError::Failed(why)) => ended(call, Err(why), begun.elapsed(), self.claim.attempt),
+            Ok(result) => ended(call, Ok(result), begun.elapsed(), self.claim.attempt),
+        };
+        self.record(event)?;
+        self.commit(StepEnd::GoesOn).await?;
+        Ok(())
+    }
+
+    /// Asks the model. Returns whether it was asked: not when the run was commanded to rest meanwhile.
+    pub(crate) async fn call_model(&mut self, agent: &SharedAgent) -> Result<bool, Interrupted> {
+        let context = self.take_context().await?;
+        let through_seq = self.run.version;
+        let answer = self.await_model(agent, &context).await;
+        let event = match answer? {
+            Answer::Dropped => return Ok(false),
+            Answer::Failed(failure) => Event::ModelFailed { error: failure.error, tries: failure.tries },
+            Answer::Replied(replied) => {
+                let Replied { reply, request } = *replied;
+                let request = TurnRequest { through_seq, ..request };
+                let run: RunId = self.id;
+                reply.record(run, self.run.turns + 1, agent, &context, request, self.claim.attempt)
+            }
+        };
+        self.put_context(context);
+        self.record(event)?;
+        Ok(true)
+    }
+
+    /// Waits for the reply. What the step has so far is committed when that takes longer than a blink; a cancel
+    /// drops the call.
+    async fn await_model(&mut self, agent: &SharedAgent, context: &Context) -> Result<Answer, Interrupted> {
+        let shared = self.shared;
+        let ask = Ask {
+            model: &agent.model,
+            instructions: &agent.instructions,
+            items: context.items(),
+            tools: &agent.tools,
+        };
+        let reply = shared.model.reply(&ask);
+        tokio::pin!(reply);
+        tokio::select! {
+            reply = &mut reply => return Ok(reply.into()),
+            () = tokio::time::sleep(BLINK) => {}
+        }
+        let watching = shared.watch.run(self.id, self.committed_version());
+        loop {
+            // The call goes on while its run is written.
+            if self.has_uncommitted() || self.is_behind().await? {
+                let early = {
+                    let committed = self.commit(StepEnd::GoesOn);
+                    tokio::pin!(committed);
+                    tokio::select! {
+                        committed = &mut committed => { committed?; None }
+                        reply = &mut reply => { committed.await?; Some(reply) }
+                    }
+                };
+                if let Some(reply) = early {
+                    return Ok(reply.into());
+                }
+                watching.seen(self.committed_version());
+                if self.run.status == piton_core::Status::Cancelled
+                    || self.run.status == piton_core::Status::Cancelling
+                {
+                    return Ok(Answer::Dropped);
+                }
+            }
+            tokio::select! {
+                reply = &mut reply => return Ok(reply.into()),
+                () = watching.moved() => {}
+                () = shared.drop_calls.cancelled() => return Err(Interrupted::Stopping),
+                () = shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
+            }
+        }
+    }
+}
+
+/// What became of a model call.
+enum Answer {
+    Replied(Box<Replied>),
+    Failed(ModelFailure),
+    /// The run was cancelled meanwhile.
+    Dropped,
+}
+
+impl From<Result<Replied, ModelFailure>> for Answer {
+    fn from(reply: Result<Replied, ModelFailure>) -> Self {
+        match reply {
+            Ok(replied) => Self::Replied(Box::new(replied)),
+            Err(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+fn ended(call: &ToolCall, result: Result<serde_json::Value, String>, took: Duration, attempt: u32) -> Event {
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match result {
+        Ok(result) => Event::ToolReturned { call: call.id, result, took_ms, attempt },
+        Err(error) => Event::ToolFailed { call: call.id, error, took_ms, attempt },
+    }
+}

@@ -1,0 +1,320 @@
+//! One step of one run: what is owed is asked of the reducer, carried out, and committed.
+//!
+//! The step works on its own fold of the run. Whatever it finds out is appended there first and committed later;
+//! when a command came in between, the facts are merged into the newer run and the reducer is asked again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use piton_core::{Agent, Context, Event, IllegalEvent, Next, Run, RunId, WorkerId, merge, next};
+use piton_model::ModelClient;
+use piton_queue::Job;
+use piton_store::{Claim, Clock, Commit, CommitOutcome, Error as StoreError, JobKind, StepEnd, Store};
+use piton_tools::Registry;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::cache::Caches;
+use crate::watch::Watch;
+
+/// Between two tries to commit while the database does not answer, at first and at most.
+const COMMIT_WAIT: Duration = Duration::from_millis(20);
+const COMMIT_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// What every step of an incarnation shares.
+#[derive(Debug)]
+pub(crate) struct Advance {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) model: Arc<ModelClient>,
+    pub(crate) tools: Arc<Registry>,
+    pub(crate) clock: Clock,
+    pub(crate) worker: WorkerId,
+    pub(crate) caches: Arc<Caches>,
+    pub(crate) watch: Watch,
+    /// Nothing new is begun.
+    pub(crate) stopping: CancellationToken,
+    /// Model calls under way are dropped.
+    pub(crate) drop_calls: CancellationToken,
+    /// The lease is gone: nothing is written.
+    pub(crate) lost: CancellationToken,
+    pub(crate) step_timeout: Duration,
+}
+
+/// Why a step ends without its commit.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Interrupted {
+    #[error("another epoch owns the run")]
+    Fenced,
+    #[error("the lease is lost")]
+    LeaseLost,
+    #[error("the worker stops")]
+    Stopping,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    #[error("the agent's definition {0} is not in the database")]
+    NoAgent(String),
+}
+
+/// How a step that was committed ended, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// The worker keeps the run for its next step.
+    Kept,
+    /// The run has a job again, or rests.
+    Released,
+}
+
+impl Advance {
+    /// Advances the job's run by one step. Never fails: what goes wrong is recorded, handed back or fenced.
+    pub(crate) async fn job(&self, job: Job) {
+        let claim = job.claim.clone();
+        let span = tracing::info_span!(
+            "step",
+            run = %claim.run,
+            job = claim.kind.as_str(),
+            attempt = claim.attempt,
+            epoch = claim.epoch.0,
+            worker = %self.worker,
+        );
+        let next = self.step(claim).instrument(span).await;
+        if let Some(claim) = next {
+            job.again(claim);
+        }
+    }
+
+    async fn step(&self, claim: Claim) -> Option<Claim> {
+        let begun = std::time::Instant::now();
+        let (run, epoch) = (claim.run, claim.epoch);
+        let mut step = Step::new(self, claim);
+        let caught = std::panic::AssertUnwindSafe(step.advance()).catch_unwind();
+        let result = tokio::time::timeout(self.step_timeout, caught).await;
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match result {
+            Ok(Ok(Ok(ended))) => {
+                tracing::info!(took_ms, steps = step.run.steps, status = %step.run.status, outcome = ?ended, "step done");
+                return (ended == Ended::Kept).then(|| step.next_claim());
+            }
+            Ok(Ok(Err(why @ (Interrupted::Fenced | Interrupted::LeaseLost)))) => {
+                tracing::warn!(took_ms, %why, "step dropped");
+                return None;
+            }
+            Ok(Ok(Err(Interrupted::Stopping))) => {
+                tracing::info!(took_ms, "step handed back");
+                if step.commit(StepEnd::GiveBack).await.is_ok() {
+                    return None;
+                }
+            }
+            Ok(Ok(Err(Interrupted::Store(error)))) => {
+                // Nothing wrong with the run: it goes back and is tried again.
+                tracing::warn!(took_ms, %error, "step handed back: trouble with the database");
+            }
+            Ok(Ok(Err(why @ (Interrupted::Illegal(_) | Interrupted::NoAgent(_))))) => {
+                tracing::error!(took_ms, %why, "step failed");
+                step.fail(format!("Piton could not go on with this run: {why}")).await;
+                return None;
+            }
+            Ok(Err(_)) => {
+                tracing::error!(took_ms, "step failed: a fault in Piton itself");
+                step.fail("Piton failed at this step: a fault of its own, see the worker's log".to_owned())
+                    .await;
+                return None;
+            }
+            Err(_) => {
+                tracing::error!(took_ms, "step failed: over its time limit");
+                step.fail(format!(
+                    "the step took longer than its limit of {} ms",
+                    self.step_timeout.as_millis()
+                ))
+                .await;
+                return None;
+            }
+        }
+        if let Err(error) = self.store.hand_back(run, &self.worker, epoch).await {
+            tracing::warn!(%error, "the run could not be handed back; it goes on when this worker's lease is over");
+        }
+        None
+    }
+}
+
+/// A step under way.
+pub(crate) struct Step<'a> {
+    pub(crate) shared: &'a Advance,
+    pub(crate) id: RunId,
+    pub(crate) claim: Claim,
+    /// The run with everything this step found out.
+    pub(crate) run: Run,
+    /// The version that is on disk, and what is not yet.
+    base: u64,
+    uncommitted: Vec<Event>,
+    ordinal: u32,
+    /// Up to date with `run`, or not loaded.
+    context: Option<Context>,
+}
+
+impl<'a> Step<'a> {
+    fn new(shared: &'a Advance, claim: Claim) -> Self {
+        Self {
+            shared,
+            id: claim.run,
+            run: claim.fold.clone(),
+            base: claim.fold.version,
+            uncommitted: Vec::new(),
+            ordinal: claim.ordinal,
+            context: None,
+            claim,
+        }
+    }
+
+    async fn advance(&mut self) -> Result<Ended, Interrupted> {
+        let shared = self.shared;
+        let Some(agent) = shared.caches.agent(shared.store.as_ref(), &self.run.agent).await? else {
+            return Err(Interrupted::NoAgent(self.run.agent.to_string()));
+        };
+        let mut asked = false;
+        loop {
+            if shared.lost.is_cancelled() {
+                return Err(Interrupted::LeaseLost);
+            }
+            match next(&self.run, self.claim.epoch) {
+                Next::Record(event) => self.record(event)?,
+                Next::CallTool(_) | Next::CallModel if asked => break,
+                Next::CallTool(_) | Next::CallModel if shared.stopping.is_cancelled() => {
+                    return Err(Interrupted::Stopping);
+                }
+                Next::CallTool(call) => self.call_tool(&agent, &call).await?,
+                Next::CallModel => asked = self.call_model(&agent).await?,
+                Next::Rest => break,
+            }
+        }
+        // A call of this epoch that is still open is decided upon by the next.
+        let end = if self.run.has_open_call() { StepEnd::GiveBack } else { StepEnd::Done };
+        let kept = self.commit(end).await?;
+        if let Some(context) = self.context.take()
+            && !self.run.status.is_over()
+        {
+            shared.caches.keep(self.id, context);
+        }
+        Ok(if kept { Ended::Kept } else { Ended::Released })
+    }
+
+    /// Appends what was found out to this step's own fold; nothing is on disk yet.
+    pub(crate) fn record(&mut self, event: Event) -> Result<(), IllegalEvent> {
+        self.run = self.run.clone().apply(&event)?;
+        if let Some(context) = &mut self.context {
+            context.push(&event);
+        }
+        self.uncommitted.push(event);
+        Ok(())
+    }
+
+    pub(crate) fn has_uncommitted(&self) -> bool {
+        !self.uncommitted.is_empty()
+    }
+
+    pub(crate) const fn committed_version(&self) -> u64 {
+        self.base
+    }
+
+    /// The model's context, as of this step's own fold.
+    pub(crate) async fn take_context(&mut self) -> Result<Context, StoreError> {
+        if let Some(context) = self.context.take() {
+            return Ok(context);
+        }
+        let shared = self.shared;
+        let mut context = shared.caches.context(shared.store.as_ref(), self.id, self.base).await?;
+        for event in &self.uncommitted {
+            context.push(event);
+        }
+        Ok(context)
+    }
+
+    pub(crate) fn put_context(&mut self, context: Context) {
+        if context.through_seq() == self.run.version {
+            self.context = Some(context);
+        }
+    }
+
+    /// Writes what is uncommitted. Commands that were accepted meanwhile are merged first, so that the run may stand
+    /// elsewhere afterwards. Returns whether this worker still owns the run.
+    ///
+    /// # Errors
+    /// [`Interrupted::Fenced`] when another epoch owns the run; [`Interrupted::LeaseLost`] when the lease is gone
+    /// before the database answers.
+    pub(crate) async fn commit(&mut self, end: StepEnd) -> Result<bool, Interrupted> {
+        let mut wait = COMMIT_WAIT;
+        loop {
+            let commit = Commit {
+                run: self.id,
+                worker: self.shared.worker.clone(),
+                epoch: self.claim.epoch,
+                ordinal: self.ordinal,
+                base: self.base,
+                events: self.uncommitted.clone(),
+                after: self.run.clone(),
+                end,
+            };
+            match self.shared.store.commit(commit).await {
+                Ok(CommitOutcome::Committed { version, kept }) => {
+                    self.ordinal += 1;
+                    self.uncommitted.clear();
+                    self.base = self.run.version;
+                    if version != self.base {
+                        // A commit that had stood already, and a command on top of it.
+                        return Err(Interrupted::Fenced);
+                    }
+                    return Ok(kept);
+                }
+                Ok(CommitOutcome::Fenced) => return Err(Interrupted::Fenced),
+                Ok(CommitOutcome::Behind { newer, .. }) => {
+                    self.base = newer.version;
+                    let (run, events) = merge(*newer, &self.uncommitted, self.claim.epoch)?;
+                    self.run = run;
+                    self.uncommitted = events;
+                    self.context = None;
+                }
+                Err(error @ StoreError::Unavailable(_)) => {
+                    tracing::debug!(%error, "a commit waits for the database");
+                    tokio::select! {
+                        () = self.shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(COMMIT_WAIT_MAX),
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Reads what was commanded meanwhile into this step's fold, if anything was.
+    pub(crate) async fn is_behind(&self) -> Result<bool, StoreError> {
+        let versions = self.shared.store.versions(&[self.id]).await?;
+        Ok(versions.first().is_none_or(|(_, version)| *version != self.base))
+    }
+
+    /// Ends the run as failed, keeping what the step had found out.
+    async fn fail(&mut self, error: String) {
+        if self.run.status == piton_core::Status::Running && self.record(Event::Failed { error }).is_err() {
+            return;
+        }
+        if let Err(why) = self.commit(StepEnd::GiveBack).await {
+            tracing::warn!(%why, "the failure could not be recorded; the run is tried again");
+        }
+    }
+
+    /// The claim of the step after this one, under the same epoch.
+    fn next_claim(self) -> Claim {
+        Claim {
+            run: self.id,
+            fold: self.run,
+            epoch: self.claim.epoch,
+            attempt: 1,
+            ordinal: self.ordinal,
+            kind: JobKind::Step,
+        }
+    }
+}
+
+/// The definition, shared between the steps of its runs.
+pub(crate) type SharedAgent = Arc<Agent>;
