@@ -3,12 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::served::Served;
-use crate::shell::{Done, While, cmd, first_line, run, run_and_read, say, target};
-use crate::{chromium, frontend};
-
-/// The versions that a machine without them gets.
-const CARGO_DENY: &str = "0.20.2";
-const CARGO_NEXTEST: &str = "0.9.143";
+use crate::shell::{Done, cmd, run, run_and_read};
+use crate::{arrows, chromium, frontend, tools};
 
 /// Tests that a runner counted.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +39,7 @@ const CHECKS: [Check; 10] = [
     Check { name: "web-check", run: || counted(&mut frontend::npm("run check"), vitest) },
     Check { name: "web-types", run: || run(&mut frontend::npm("run api:check")).into() },
     Check { name: "web-build", run: || frontend::build().into() },
-    Check { name: "arrows", run: || arrows().into() },
+    Check { name: "arrows", run: || arrows::check().into() },
     Check { name: "clippy", run: || run(&mut cmd(CLIPPY)).into() },
     Check { name: "tests", run: tests },
     Check { name: "docs", run: || run(cmd(DOCS).env("RUSTDOCFLAGS", "-D warnings")).into() },
@@ -121,17 +117,11 @@ fn counted(command: &mut std::process::Command, read: fn(&str) -> Option<(Count,
     }
 }
 
-/// Who may depend on whom, under which licences, and from where: deny.toml.
-fn arrows() -> Done {
-    installed("cargo-deny", CARGO_DENY, "deny")?;
-    run(&mut with_tools("cargo deny --workspace --locked check --show-stats bans licenses sources"))
-}
-
 fn tests() -> Outcome {
-    if let Err(failure) = installed("cargo-nextest", CARGO_NEXTEST, "nextest") {
+    if let Err(failure) = tools::cargo_nextest() {
         return Outcome::from(Err(failure));
     }
-    counted(&mut with_tools("cargo nextest run --workspace --locked"), nextest)
+    counted(&mut tools::command("cargo nextest run --workspace --locked"), nextest)
 }
 
 /// The real binary, the practice model, a real browser.
@@ -154,29 +144,6 @@ fn browser() -> Outcome {
         println!("the server's log:\n{}", served.log());
     }
     outcome
-}
-
-/// Sees to it that `cargo SUBCOMMAND` works: the machine's own, or one under target/tools.
-fn installed(package: &str, version: &str, subcommand: &str) -> Done {
-    if let Some(found) = first_line(&mut with_tools(&format!("cargo {subcommand} --version"))) {
-        say(&found);
-        return Ok(());
-    }
-    say(&format!("{package} is not there: building version {version} into target/tools"));
-    // Unoptimized: it is built in half a minute, and what it has to do is small.
-    run(cmd(&format!("cargo install --locked --debug {package} --version {version}"))
-        .args(["--root".as_ref(), target().join("tools").as_os_str()])
-        .env("CARGO_TARGET_DIR", target().join("tools/build")))
-}
-
-fn with_tools(line: &str) -> std::process::Command {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(target().join("tools/bin")).chain(std::env::split_paths(&path));
-    let mut command = cmd(line);
-    if let Ok(path) = std::env::join_paths(folders).while_doing("adding target/tools/bin to the PATH") {
-        command.env("PATH", path);
-    }
-    command
 }
 
 /// `Summary [ 1.2s] 12 tests run: 11 passed (1 slow), 1 failed, 2 skipped`

@@ -9,6 +9,7 @@
     reason = "no async runtime here: what is waited for is looked at again"
 )]
 
+mod arrows;
 mod checks;
 mod chromium;
 mod frontend;
@@ -18,6 +19,7 @@ mod real_model;
 mod served;
 mod shell;
 mod start;
+mod tools;
 
 use std::process::ExitCode;
 
