@@ -1,0 +1,13 @@
+/** Short names for the schemas that pages speak of. */
+import type { components } from './schema';
+
+type Schemas = components['schemas'];
+
+export type Agent = Schemas['Agent'];
+export type InboxItem = Schemas['InboxItem'];
+export type Question = Schemas['Question'];
+export type Run = Schemas['Run'];
+export type Status = Schemas['Status'];
+export type System = Schemas['System'];
+export type ToolSpec = Schemas['ToolSpec'];
+export type Worker = Schemas['Worker'];

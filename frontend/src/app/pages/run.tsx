@@ -1,0 +1,160 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
+import { ChevronRight, SearchX } from 'lucide-react';
+import { problemOf } from '@/api/problem';
+import type { Run } from '@/api/types';
+import { ButtonLink } from '@/components/button';
+import { Card } from '@/components/card';
+import { Empty, Loading, useTitle } from '@/components/page';
+import { ProblemNotice } from '@/components/problem';
+import { LOOKS, StatusBadge } from '@/components/status';
+import { Tabs } from '@/components/tabs';
+import { Prose } from '@/components/text';
+import { Answering } from '@/features/inbox/components/answering';
+import { LaunchAgain } from '@/features/launch/components/launch-again';
+import { runQuery } from '@/features/run/api/run';
+import { type RunStream, useRunStream } from '@/features/run/api/stream';
+import { useRunActions } from '@/features/run/components/actions';
+import { ConnectionState } from '@/features/run/components/connection';
+import { ContextView } from '@/features/run/components/context-view';
+import { EventLog } from '@/features/run/components/event-log';
+import { Inspector } from '@/features/run/components/inspector';
+import { Outcome } from '@/features/run/components/outcome';
+import { RunFacts } from '@/features/run/components/run-facts';
+import { Story } from '@/features/run/components/story';
+import { oneLine } from '@/lib/untrusted';
+
+const route = getRouteApi('/runs/$id');
+
+export function RunPage() {
+  const { id } = route.useParams();
+  return <OneRun key={id} id={id} />;
+}
+
+/** The stream tells what happens; this slow question is the net under it, for what no event tells. */
+const NET_MS = 5_000;
+
+function OneRun({ id }: { id: string }) {
+  const client = useQueryClient();
+  const { data: run, error, refetch } = useQuery({ ...runQuery(client, id), refetchInterval: NET_MS });
+  const stream = useRunStream(id);
+  const { event } = route.useSearch();
+  const task = stream.timeline.task ?? run?.task ?? '';
+  useTitle(run ? `${LOOKS[run.status]?.label ?? run.status}: ${oneLine(task).slice(0, 60)}` : 'Run');
+
+  if (!run) return <NoRun error={error} retry={() => void refetch()} />;
+  return (
+    <div className="mx-auto w-full max-w-6xl px-4 py-5 sm:px-6 lg:py-7">
+      <div className="grid min-w-0 gap-x-8 gap-y-5 xl:grid-cols-[minmax(0,1fr)_17rem]">
+        <div className="flex min-w-0 flex-col gap-5">
+          <Header run={run} task={task} stream={stream} />
+          <Answering runId={id} question={run.question ?? null} />
+          <Outcome run={run} />
+          <details className="rounded-lg border border-line bg-surface shadow-card xl:hidden">
+            <summary className="px-4 py-2.5 text-sm font-medium">
+              Details{' '}
+              <span className="font-normal text-muted">
+                · {run.agent.name} · step {run.steps} of {run.max_steps}
+              </span>
+            </summary>
+            <div className="border-t border-line p-4">
+              <RunFacts run={run} />
+            </div>
+          </details>
+          <Views run={run} stream={stream} />
+        </div>
+        <aside aria-label="Details" className="max-xl:hidden">
+          <div className="sticky top-7">
+            <Card title="Details">
+              <RunFacts run={run} />
+            </Card>
+          </div>
+        </aside>
+      </div>
+      {event !== undefined && <Inspector events={stream.timeline.events} id={event} />}
+    </div>
+  );
+}
+
+function Header({ run, task, stream }: { run: Run; task: string; stream: RunStream }) {
+  const navigate = useNavigate();
+  const { buttons, trouble } = useRunActions(run);
+  const isStale = stream.connection.phase === 'reconnecting' || stream.connection.phase === 'refused';
+  return (
+    <header className="flex min-w-0 flex-col gap-3">
+      <nav aria-label="Where you are" className="flex items-center gap-1 text-xs text-muted">
+        <Link to="/runs" className="hover:text-ink hover:underline">
+          Runs
+        </Link>
+        <ChevronRight aria-hidden className="size-3.5 text-faint" />
+        <code title={run.id}>{run.id.slice(-8)}</code>
+      </nav>
+      <h1 className="text-xl font-semibold tracking-tight">
+        <Prose text={task} lines_max={4} chars_max={280} />
+      </h1>
+      <div className="flex min-w-0 flex-wrap items-center justify-between gap-x-4 gap-y-3">
+        <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
+          <span role="status">
+            <StatusBadge status={run.status} stale={isStale} />
+          </span>
+          <ConnectionState connection={stream.connection} />
+        </div>
+        <div className="flex flex-wrap gap-2">
+          {stream.timeline.task !== null && (
+            <LaunchAgain
+              task={stream.timeline.task}
+              agent={run.agent.name}
+              onLaunched={(again) => void navigate({ to: '/runs/$id', params: { id: again.id } })}
+            />
+          )}
+          {buttons}
+        </div>
+      </div>
+      {trouble}
+    </header>
+  );
+}
+
+function Views({ run, stream }: { run: Run; stream: RunStream }) {
+  const { view = 'story' } = route.useSearch();
+  const { timeline } = stream;
+  return (
+    <section className="flex min-w-0 flex-col gap-4">
+      <div className="border-b border-line">
+        <Tabs
+          label="Views of this run"
+          current={view}
+          tabs={[
+            { key: 'story', label: 'Story', search: {} },
+            { key: 'events', label: 'Events', count: timeline.events.length, search: { view: 'events' } },
+            { key: 'context', label: 'What the model sees', search: { view: 'context' } },
+          ]}
+        />
+      </div>
+      {view === 'events' && <EventLog events={timeline.events} />}
+      {view === 'context' && <ContextView run={run} />}
+      {view === 'story' && <Story timeline={timeline} run={run} />}
+    </section>
+  );
+}
+
+function NoRun({ error, retry }: { error: unknown; retry: () => void }) {
+  const isMissing = error !== null && [400, 404].includes(problemOf(error).status);
+  return (
+    <div className="mx-auto w-full max-w-3xl px-4 py-8 sm:px-6">
+      {!error && <Loading rows={6} />}
+      {error !== null && !isMissing && <ProblemNotice error={error} retry={retry} />}
+      {isMissing && (
+        <Card>
+          <Empty
+            Icon={SearchX}
+            title="There is no such run"
+            action={<ButtonLink to="/runs">Show all runs</ButtonLink>}
+          >
+            The link may be cut short, or it belongs to another server.
+          </Empty>
+        </Card>
+      )}
+    </div>
+  );
+}

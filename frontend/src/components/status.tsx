@@ -1,0 +1,146 @@
+import clsx from 'clsx';
+import {
+  Ban,
+  CircleCheck,
+  CircleDotDashed,
+  CirclePause,
+  CircleX,
+  LoaderCircle,
+  type LucideIcon,
+  MessageCircleQuestionMark,
+  OctagonMinus,
+  ShieldAlert,
+  TriangleAlert,
+} from 'lucide-react';
+import type { Status } from '@/api/types';
+
+interface Look {
+  label: string;
+  /** What it means for the reader, in a sentence. */
+  meaning: string;
+  Icon: LucideIcon;
+  ink: string;
+  fill: string;
+  /** Whether the icon turns: something is under way. */
+  turns?: true;
+}
+
+/** How each status looks: never by colour alone, each has a shape of its own. */
+export const LOOKS: Record<Status, Look> = {
+  running: {
+    label: 'Running',
+    meaning: 'A worker carries it on.',
+    Icon: LoaderCircle,
+    ink: 'text-run',
+    fill: 'bg-run/10',
+    turns: true,
+  },
+  waiting_human_input: {
+    label: 'Needs an answer',
+    meaning: 'It asked a question and waits.',
+    Icon: MessageCircleQuestionMark,
+    ink: 'text-wait',
+    fill: 'bg-wait/12',
+  },
+  undecided: {
+    label: 'Outcome unknown',
+    meaning: 'A call began and its result is not known: somebody has to decide.',
+    Icon: TriangleAlert,
+    ink: 'text-unknown',
+    fill: 'bg-unknown/10',
+  },
+  paused: {
+    label: 'Paused',
+    meaning: 'It goes on when it is resumed.',
+    Icon: CirclePause,
+    ink: 'text-hold',
+    fill: 'bg-hold/10',
+  },
+  cancelling: {
+    label: 'Cancelling',
+    meaning: 'It ends as soon as the call under way has ended.',
+    Icon: CircleDotDashed,
+    ink: 'text-off',
+    fill: 'bg-off/10',
+    turns: true,
+  },
+  complete: {
+    label: 'Complete',
+    meaning: 'It gave its answer.',
+    Icon: CircleCheck,
+    ink: 'text-ok',
+    fill: 'bg-ok/10',
+  },
+  failed: {
+    label: 'Failed',
+    meaning: 'It could not go on; it may be resumed.',
+    Icon: CircleX,
+    ink: 'text-bad',
+    fill: 'bg-bad/10',
+  },
+  cancelled: {
+    label: 'Cancelled',
+    meaning: 'Somebody ended it.',
+    Icon: Ban,
+    ink: 'text-off',
+    fill: 'bg-off/10',
+  },
+  max_steps_reached: {
+    label: 'Step limit',
+    meaning: 'It used all its steps; a resume grants ten more.',
+    Icon: OctagonMinus,
+    ink: 'text-limit',
+    fill: 'bg-limit/10',
+  },
+  quarantined: {
+    label: 'Quarantined',
+    meaning: 'Its steps took workers down again and again, so it is kept apart.',
+    Icon: ShieldAlert,
+    ink: 'text-bad',
+    fill: 'bg-bad/10',
+  },
+};
+
+/** A status this version of the UI does not know is shown by its name. */
+const lookOf = (status: Status): Look =>
+  LOOKS[status] ?? {
+    label: String(status),
+    meaning: '',
+    Icon: CircleDotDashed,
+    ink: 'text-off',
+    fill: 'bg-off/10',
+  };
+
+export function StatusIcon({ status, className }: { status: Status; className?: string }) {
+  const { Icon, ink, turns } = lookOf(status);
+  return (
+    <Icon
+      aria-hidden
+      className={clsx(
+        'size-4 shrink-0',
+        ink,
+        turns && 'motion-safe:animate-[spin_2.4s_linear_infinite]',
+        className,
+      )}
+    />
+  );
+}
+
+export function StatusBadge({ status, stale = false }: { status: Status; stale?: boolean }) {
+  const { label, meaning, ink, fill } = lookOf(status);
+  return (
+    <span
+      title={meaning}
+      data-status={status}
+      className={clsx(
+        'inline-flex h-6 items-center gap-1.5 rounded-full pr-2.5 pl-1.5 text-xs font-medium whitespace-nowrap',
+        ink,
+        fill,
+        stale && 'opacity-60 grayscale',
+      )}
+    >
+      <StatusIcon status={status} className="size-3.5" />
+      {label}
+    </span>
+  );
+}

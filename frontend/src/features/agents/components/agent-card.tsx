@@ -1,0 +1,85 @@
+import type { ReactNode } from 'react';
+import type { Agent, ToolSpec } from '@/api/types';
+import { Card } from '@/components/card';
+import { Facts, Tag } from '@/components/facts';
+import { Prose } from '@/components/text';
+
+const EFFECTS: Record<ToolSpec['effect'], { label: string; meaning: string }> = {
+  pure: { label: 'pure', meaning: 'Changes nothing outside: may be called again at will' },
+  idempotent: { label: 'idempotent', meaning: 'The same key has its effect once: may be called again' },
+  at_most_once: {
+    label: 'at most once',
+    meaning: 'Never called again by itself: an unknown result is put to a human',
+  },
+};
+
+/** An agent's definition: what it is told, what it may use, and how far it may go. */
+export function AgentCard({
+  agent,
+  isDefault,
+  aside,
+}: {
+  agent: Agent;
+  isDefault: boolean;
+  aside: ReactNode;
+}) {
+  return (
+    <Card
+      title={
+        <span className="flex items-center gap-2">
+          {agent.name}
+          {isDefault && <Tag title="Used where a launch names no agent">default</Tag>}
+        </span>
+      }
+      aside={aside}
+    >
+      <div className="grid min-w-0 gap-5 lg:grid-cols-[minmax(0,1fr)_minmax(0,1fr)]">
+        <div className="flex min-w-0 flex-col gap-4">
+          {agent.description && <p className="text-muted">{agent.description}</p>}
+          <Facts
+            facts={[
+              [
+                'Model',
+                <code key="m" className="text-xs">
+                  {agent.model}
+                </code>,
+              ],
+              ['Step limit', agent.max_steps],
+            ]}
+          />
+          <div className="min-w-0">
+            <h3 className="mb-1 text-xs font-medium text-muted">Prompt</h3>
+            <div className="rounded-md bg-sunken px-3 py-2 text-sm">
+              <Prose text={agent.instructions} lines_max={10} chars_max={900} />
+            </div>
+          </div>
+        </div>
+        <div className="min-w-0">
+          <h3 className="mb-1 text-xs font-medium text-muted">Tools</h3>
+          <ul className="divide-y divide-line rounded-md border border-line">
+            {agent.tools.map((tool) => (
+              <ToolRow key={tool.name} tool={tool} />
+            ))}
+          </ul>
+        </div>
+      </div>
+    </Card>
+  );
+}
+
+function ToolRow({ tool }: { tool: ToolSpec }) {
+  const effect = EFFECTS[tool.effect];
+  const members = Object.keys((tool.parameters as { properties?: object }).properties ?? {});
+  return (
+    <li className="min-w-0 px-3 py-2">
+      <div className="flex min-w-0 items-baseline justify-between gap-2">
+        <code className="min-w-0 text-sm wrap-anywhere">
+          <span className="font-medium">{tool.name}</span>
+          <span className="text-faint">({members.join(', ')})</span>
+        </code>
+        <Tag title={effect?.meaning}>{effect?.label ?? tool.effect}</Tag>
+      </div>
+      <p className="text-xs text-muted">{tool.description}</p>
+    </li>
+  );
+}

@@ -1,0 +1,33 @@
+import { MessageCircleQuestionMark, TriangleAlert } from 'lucide-react';
+import { useState } from 'react';
+import type { Question } from '@/api/types';
+import { Notice } from '@/components/card';
+import { QuestionForm, type Said } from './question-form';
+import { SaidNotice } from './said-notice';
+
+/** On a run's page: its open question, and what became of the last reply to one. */
+export function Answering({ runId, question }: { runId: string; question: Question | null }) {
+  const [said, setSaid] = useState<Said | null>(null);
+  const isLate = said?.how === 'late';
+  return (
+    <>
+      {isLate && <SaidNotice said={said} />}
+      {question && (
+        <Notice
+          tone={question.kind === 'question' ? 'wait' : 'unknown'}
+          role="region"
+          icon={
+            question.kind === 'question' ? (
+              <MessageCircleQuestionMark aria-hidden />
+            ) : (
+              <TriangleAlert aria-hidden />
+            )
+          }
+          title={question.kind === 'question' ? 'It asks' : 'Did this call take effect?'}
+        >
+          <QuestionForm key={question.id} runId={runId} question={question} onSaid={setSaid} />
+        </Notice>
+      )}
+    </>
+  );
+}

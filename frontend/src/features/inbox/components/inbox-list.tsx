@@ -1,0 +1,67 @@
+import { Link } from '@tanstack/react-router';
+import { Inbox, MessageCircleQuestionMark, TriangleAlert } from 'lucide-react';
+import { useState } from 'react';
+import type { InboxItem } from '@/api/types';
+import { Card, Notice } from '@/components/card';
+import { Empty } from '@/components/page';
+import { Ago } from '@/components/time';
+import { oneLine } from '@/lib/untrusted';
+import { QuestionForm, type Said } from './question-form';
+import { SaidNotice } from './said-notice';
+
+/** Every open question and unknown outcome, the longest waiting first, each to be answered where it stands. */
+export function InboxList({ items }: { items: InboxItem[] }) {
+  const [said, setSaid] = useState<Said | null>(null);
+  const oldestFirst = [...items].sort((a, b) => a.asked_at.localeCompare(b.asked_at));
+  return (
+    <>
+      {said && <SaidNotice said={said} link={<RunLink runId={said.runId} />} />}
+      {items.length === 0 && (
+        <Card>
+          <Empty Icon={Inbox} title="Nothing waits for you">
+            When an agent asks a question, or a call’s outcome is unknown, it is put here.
+          </Empty>
+        </Card>
+      )}
+      {oldestFirst.map((item) => (
+        <InboxEntry key={item.question.id} item={item} onSaid={setSaid} />
+      ))}
+    </>
+  );
+}
+
+function RunLink({ runId }: { runId: string }) {
+  return (
+    <Link
+      to={'/runs/$id' as never}
+      params={{ id: runId } as never}
+      className="text-xs font-medium text-accent hover:underline"
+    >
+      Open the run
+    </Link>
+  );
+}
+
+function InboxEntry({ item, onSaid }: { item: InboxItem; onSaid: (said: Said) => void }) {
+  const isQuestion = item.question.kind === 'question';
+  return (
+    <Notice
+      tone={isQuestion ? 'wait' : 'unknown'}
+      role="region"
+      icon={isQuestion ? <MessageCircleQuestionMark aria-hidden /> : <TriangleAlert aria-hidden />}
+      title={isQuestion ? 'It asks' : 'Did this call take effect?'}
+      aside={
+        <span className="flex items-center gap-3 text-xs leading-6 text-muted">
+          <span>{item.agent}</span>
+          <Ago at={item.asked_at} />
+          <RunLink runId={item.run_id} />
+        </span>
+      }
+    >
+      <p className="mb-2 truncate text-sm text-muted" title={oneLine(item.task)}>
+        Task: {oneLine(item.task)}
+      </p>
+      <QuestionForm runId={item.run_id} question={item.question} onSaid={onSaid} />
+    </Notice>
+  );
+}

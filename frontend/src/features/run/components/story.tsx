@@ -1,0 +1,210 @@
+import clsx from 'clsx';
+import {
+  Ban,
+  CirclePause,
+  CirclePlay,
+  CircleX,
+  Flag,
+  type LucideIcon,
+  OctagonMinus,
+  Rocket,
+  ShieldAlert,
+  ShieldCheck,
+  Sparkle,
+} from 'lucide-react';
+import { memo, type ReactNode } from 'react';
+import type { Run } from '@/api/types';
+import { Tag } from '@/components/facts';
+import { Loading } from '@/components/page';
+import { StatusIcon } from '@/components/status';
+import { Prose, Untrusted } from '@/components/text';
+import { Clock, Lasting, Took } from '@/components/time';
+import type { Moment, Timeline, Turn } from '../timeline';
+import { CallRow } from './call';
+import { InspectLink } from './inspect-link';
+
+/** The run as a story: launch, turns, what happened between them, and what happens now. */
+export function Story({ timeline, run }: { timeline: Timeline; run: Run | undefined }) {
+  if (!timeline.launched_at) return <Loading />;
+  const isAdvancing = run?.status === 'running' && run.owner !== null;
+  const front = isAdvancing ? run.pending[0]?.id : undefined;
+  return (
+    <ol className="relative flex flex-col gap-4 pl-9 before:absolute before:top-3 before:bottom-3 before:left-3 before:w-px before:bg-line">
+      <Place icon={<Rocket aria-hidden />} ink="text-muted">
+        <Line at={timeline.launched_at} id={1}>
+          Launched <span className="font-medium">{timeline.agent}</span>
+        </Line>
+      </Place>
+      {timeline.entries.map((entry) =>
+        entry.kind === 'turn' ? (
+          <TurnCard
+            key={entry.id}
+            turn={entry}
+            front={entry.calls.some(({ id }) => id === front) ? front : undefined}
+          />
+        ) : (
+          <MomentLine key={entry.id} moment={entry} />
+        ),
+      )}
+      {run && <NowLine run={run} since={timeline.events.at(-1)?.at ?? run.updated_at} />}
+    </ol>
+  );
+}
+
+function Place({ icon, ink, children }: { icon: ReactNode; ink: string; children: ReactNode }) {
+  return (
+    <li className="lazy-paint relative min-w-0">
+      <span
+        className={clsx(
+          'absolute top-0 -left-9 flex size-6 items-center justify-center rounded-full border border-line bg-surface [&>svg]:size-3.5',
+          ink,
+        )}
+      >
+        {icon}
+      </span>
+      {children}
+    </li>
+  );
+}
+
+function Line({ at, id, children }: { at: string; id: number; children: ReactNode }) {
+  return (
+    <div className="flex min-h-6 min-w-0 items-baseline gap-3">
+      <div className="min-w-0 flex-1 text-sm leading-6">{children}</div>
+      <span className="flex shrink-0 items-baseline gap-1 text-xs text-faint">
+        <Clock at={at} />
+        <InspectLink id={id} />
+      </span>
+    </div>
+  );
+}
+
+const NOTES: Record<string, string> = {
+  text_only: 'text instead of a tool call',
+  empty: 'empty reply',
+  call_in_text: 'call written as text',
+  cut_off: 'cut off at the token limit',
+  repeated_call_id: 'repeated call id',
+  bad_arguments: 'arguments are no JSON object',
+  too_many_calls: 'too many calls',
+  clipped: 'clipped',
+};
+
+const TurnCard = memo(function TurnCard({ turn, front }: { turn: Turn; front: string | undefined }) {
+  const tokens = turn.usage.input_tokens + turn.usage.output_tokens;
+  return (
+    <Place icon={<Sparkle aria-hidden />} ink="text-accent">
+      <Line at={turn.at} id={turn.id}>
+        <span className="font-medium">Turn {turn.turn}</span>
+        <span className="text-muted">
+          {' · '}
+          <Untrusted text={turn.model} />
+          {' · '}
+          <Took ms={turn.request.took_ms} />
+          {tokens > 0 && (
+            <span title={`${turn.usage.input_tokens} tokens in, ${turn.usage.output_tokens} out`}>
+              {' '}
+              · {tokens} tokens
+            </span>
+          )}
+        </span>{' '}
+        <span className="inline-flex flex-wrap gap-1 align-middle">
+          {turn.attempt > 1 && (
+            <Tag title="Earlier attempts at this step ended without a reply, for example because a worker died">
+              attempt {turn.attempt}
+            </Tag>
+          )}
+          {turn.request.tries > 1 && (
+            <Tag title="The model was asked again after an error">{turn.request.tries} tries</Tag>
+          )}
+          {turn.notes.map((note) => (
+            <Tag key={note}>{NOTES[note] ?? note}</Tag>
+          ))}
+        </span>
+      </Line>
+      {turn.text && (
+        <div className="mt-1">
+          <Prose text={turn.text} />
+        </div>
+      )}
+      {turn.calls.length > 0 && (
+        <ul className="mt-1.5 divide-y divide-line rounded-lg border border-line bg-surface shadow-card">
+          {turn.calls.map((call) => (
+            <CallRow key={call.id} call={call} isNext={call.id === front} />
+          ))}
+        </ul>
+      )}
+    </Place>
+  );
+});
+
+const MOMENTS: Record<string, { Icon: LucideIcon; ink: string; says: string }> = {
+  model_failed: { Icon: CircleX, ink: 'text-bad', says: 'The model could not be asked' },
+  paused: { Icon: CirclePause, ink: 'text-hold', says: 'Paused' },
+  resumed: { Icon: CirclePlay, ink: 'text-run', says: 'Resumed' },
+  cancel_requested: { Icon: Ban, ink: 'text-off', says: 'Somebody asked to cancel' },
+  cancelled: { Icon: Ban, ink: 'text-off', says: 'Cancelled' },
+  limit_reached: { Icon: OctagonMinus, ink: 'text-limit', says: 'Reached the step limit' },
+  failed: { Icon: CircleX, ink: 'text-bad', says: 'Failed' },
+  completed: { Icon: Flag, ink: 'text-ok', says: 'Completed' },
+  quarantined: { Icon: ShieldAlert, ink: 'text-bad', says: 'Quarantined' },
+  released: { Icon: ShieldCheck, ink: 'text-run', says: 'Released from quarantine' },
+};
+
+const MomentLine = memo(function MomentLine({ moment }: { moment: Moment }) {
+  const look = MOMENTS[moment.type];
+  const Icon = look?.Icon ?? Sparkle;
+  return (
+    <Place icon={<Icon aria-hidden />} ink={look?.ink ?? 'text-muted'}>
+      <Line at={moment.at} id={moment.id}>
+        <span className="font-medium">{look?.says ?? moment.type}</span>
+        {moment.max_steps !== undefined && (
+          <span className="text-muted"> · up to {moment.max_steps} steps</span>
+        )}
+      </Line>
+      {moment.text && moment.type !== 'completed' && (
+        <div className="text-sm text-muted">
+          <Prose text={moment.text} />
+        </div>
+      )}
+    </Place>
+  );
+});
+
+/** What the run is at now, and since when; nothing once it is over. */
+function NowLine({ run, since }: { run: Run; since: string }) {
+  const says = nowText(run);
+  if (!says) return null;
+  return (
+    <Place icon={<StatusIcon status={run.status} className="size-3.5!" />} ink="text-run">
+      <p role="status" className="text-sm leading-6 text-muted">
+        {says}{' '}
+        <span className="text-faint" aria-hidden>
+          <Lasting from={since} to={null} />
+        </span>
+      </p>
+    </Place>
+  );
+}
+
+function nowText(run: Run): ReactNode {
+  const front = run.pending[0];
+  switch (run.status) {
+    case 'running':
+      if (run.owner === null) return 'In the queue, until a worker takes it';
+      if (!front) return 'Waiting for the model’s reply';
+      return (
+        <>
+          Calling <Untrusted text={front.name} />
+        </>
+      );
+    case 'waiting_human_input':
+      return 'Waiting for an answer';
+    case 'undecided':
+      return 'Waiting for a decision';
+    case 'cancelling':
+      return front ? 'Cancelling, once the call under way has ended' : 'Cancelling';
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * The story of a run, told from its events: turns, what each asked for and what came of it, and what happened in
+ * between. A pure fold: any prefix of a history gives a story, and an event folded twice changes nothing.
+ */
+import type { Decision, RunEvent, ToolCall, TurnRequest } from './api/events';
+
+export type CallState =
+  /** Asked for by the model, not yet carried out. */
+  | 'asked'
+  /** An at-most-once call that was begun. */
+  | 'started'
+  | 'returned'
+  | 'failed'
+  /** A question that is open. */
+  | 'waiting'
+  | 'answered'
+  /** Begun, and its result is not known: a human decides. */
+  | 'unknown'
+  /** The final answer. */
+  | 'final'
+  /** Asked for by a reply of a run that ended before it was carried out. */
+  | 'dropped';
+
+export interface Call extends ToolCall {
+  state: CallState;
+  /** When it was asked for. */
+  asked_at: string;
+  /** When the last thing happened to it. */
+  at: string;
+  started?: { worker: string; epoch: number; attempt: number; at: string };
+  result?: unknown;
+  error?: string;
+  question?: string;
+  answer?: string;
+  reason?: string;
+  decision?: Decision;
+  /** How long the tool took. */
+  took_ms?: number;
+  attempt?: number;
+  /** The events about it, in order. */
+  events: number[];
+}
+
+export interface Turn {
+  kind: 'turn';
+  id: number;
+  at: string;
+  turn: number;
+  text: string | null;
+  calls: Call[];
+  notes: string[];
+  model: string;
+  usage: { input_tokens: number; output_tokens: number };
+  request: TurnRequest;
+  attempt: number;
+}
+
+/** Anything else that happened, between turns. */
+export interface Moment {
+  kind: 'moment';
+  id: number;
+  at: string;
+  type: RunEvent['type'];
+  text?: string;
+  /** The new limit, where one was granted. */
+  max_steps?: number;
+}
+
+export type Entry = Turn | Moment;
+
+export interface Timeline {
+  /** The whole task; null until the launch was read. */
+  task: string | null;
+  agent: string | null;
+  launched_at: string | null;
+  entries: Entry[];
+  /** Every event, by its place. */
+  events: RunEvent[];
+  /** The id of the last event folded. */
+  through: number;
+}
+
+export const EMPTY: Timeline = {
+  task: null,
+  agent: null,
+  launched_at: null,
+  entries: [],
+  events: [],
+  through: 0,
+};
+
+/** `timeline` with more events. Entries that nothing happened to stay the same objects. */
+export function fold(timeline: Timeline, events: RunEvent[]): Timeline {
+  const fresh = events.filter((event) => event.id > timeline.through);
+  if (fresh.length === 0) return timeline;
+  const next: Timeline = { ...timeline, entries: [...timeline.entries], events: [...timeline.events] };
+  for (const event of fresh) {
+    if (event.id <= next.through) continue;
+    next.through = event.id;
+    next.events.push(event);
+    tell(next, event);
+  }
+  return next;
+}
+
+function tell(story: Timeline, event: RunEvent): void {
+  if (event.type === 'launched') {
+    story.task = event.data.task;
+    story.agent = event.data.agent_name;
+    story.launched_at = event.at;
+    return;
+  }
+  if (event.type === 'model_replied') {
+    story.entries.push(turnOf(event));
+    return;
+  }
+  const change = changeOf(event);
+  if (change && onCall(story, event, change)) return;
+  if (event.type === 'completed') {
+    settleCalls(story, event, (call) => (call.kind === 'final_answer' ? 'final' : 'dropped'));
+  }
+  if (event.type === 'cancelled') settleCalls(story, event, () => 'dropped');
+  story.entries.push(momentOf(event));
+}
+
+type Change = Partial<Call> & { id: string };
+
+/** What an event says of one call; null for an event that is about none. */
+function changeOf(event: RunEvent): Change | null {
+  switch (event.type) {
+    case 'tool_started': {
+      const { call: id, worker, epoch, attempt } = event.data;
+      return { id, state: 'started', started: { worker, epoch, attempt, at: event.at }, attempt };
+    }
+    case 'tool_returned': {
+      const { call: id, result, took_ms, attempt } = event.data;
+      return { id, state: 'returned', result, took_ms, attempt };
+    }
+    case 'tool_failed': {
+      const { call: id, error, took_ms, attempt } = event.data;
+      return { id, state: 'failed', error, took_ms, attempt };
+    }
+    case 'human_asked':
+      return { id: event.data.call, state: 'waiting', question: event.data.question };
+    case 'human_answered':
+      return { id: event.data.call, state: 'answered', answer: event.data.answer };
+    case 'outcome_unknown':
+      return { id: event.data.call, state: 'unknown', reason: event.data.reason };
+    case 'outcome_decided':
+      return decided(event.data.call, event.data.decision);
+    default:
+      return null;
+  }
+}
+
+function decided(id: string, decision: Decision): Change {
+  switch (decision.decision) {
+    case 'happened':
+      return { id, state: 'returned', result: decision.result, decision };
+    case 'did_not_happen':
+      return { id, state: 'asked', decision };
+    case 'abort':
+      return { id, state: 'dropped', decision };
+  }
+}
+
+function turnOf(event: Extract<RunEvent, { type: 'model_replied' }>): Turn {
+  const { turn, text, calls, notes, model, usage, request, attempt } = event.data;
+  return {
+    kind: 'turn',
+    id: event.id,
+    at: event.at,
+    turn,
+    text,
+    notes,
+    model,
+    usage,
+    request,
+    attempt,
+    calls: calls.map((call) => ({
+      ...call,
+      state: 'asked',
+      asked_at: event.at,
+      at: event.at,
+      events: [event.id],
+    })),
+  };
+}
+
+function momentOf(event: RunEvent): Moment {
+  const moment: Moment = { kind: 'moment', id: event.id, at: event.at, type: event.type };
+  if (event.type === 'resumed') moment.max_steps = event.data.max_steps;
+  if (event.type === 'failed' || event.type === 'model_failed') moment.text = event.data.error;
+  if (event.type === 'quarantined') moment.text = event.data.reason;
+  if (event.type === 'completed') moment.text = event.data.answer;
+  return moment;
+}
+
+/**
+ * Changes a call, wherever it was asked for; the latest turn is nearly always the one. False when nobody asked for it:
+ * then the event is told as a moment, so that it is not lost.
+ */
+function onCall(story: Timeline, event: RunEvent, change: Change): boolean {
+  const at = story.entries.findLastIndex(
+    (entry) => entry.kind === 'turn' && entry.calls.some(({ id }) => id === change.id),
+  );
+  const turn = story.entries[at];
+  if (turn?.kind !== 'turn') return false;
+  const calls = turn.calls.map((call) =>
+    call.id === change.id ? { ...call, ...change, at: event.at, events: [...call.events, event.id] } : call,
+  );
+  story.entries[at] = { ...turn, calls };
+  return true;
+}
+
+/** What becomes of the calls that were still to be carried out when the run ended. */
+function settleCalls(story: Timeline, event: RunEvent, stateOf: (call: Call) => CallState): void {
+  const at = story.entries.findLastIndex((entry) => entry.kind === 'turn');
+  const last = story.entries[at];
+  if (last?.kind !== 'turn' || !last.calls.some(isOpen)) return;
+  const calls = last.calls.map((call) =>
+    isOpen(call) ? { ...call, state: stateOf(call), at: event.at, events: [...call.events, event.id] } : call,
+  );
+  story.entries[at] = { ...last, calls };
+}
+
+const isOpen = (call: Call) => call.state === 'asked' || call.state === 'waiting';
