@@ -1,7 +1,7 @@
 //! The agent as pure functions: what a run is, what may happen to it, and what it is owed next.
 //!
 //! Nothing in this crate waits, reads a clock, draws a random number or does IO. A run is the fold of its
-//! events ([`Run::apply`]); what it is owed is a function of that fold ([`next`]); what somebody may ask of it
+//! events ([`Run::apply`]); what it is owed is a function of that fold ([`next()`]); what somebody may ask of it
 //! is checked against it ([`Command::decide`]); what the model is shown is built from its events ([`Context`]).
 
 mod ids;

@@ -33,7 +33,7 @@ struct Check {
 }
 
 /// In this order, because the binary embeds what the web UI's build makes.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     Check { name: "fmt", run: || run(&mut cmd("cargo fmt --all --check")).into() },
     Check { name: "web-packages", run: || frontend::ready().into() },
     Check { name: "web-check", run: || counted(&mut frontend::npm("run check"), vitest) },
@@ -41,11 +41,14 @@ const CHECKS: [Check; 10] = [
     Check { name: "web-build", run: || frontend::build().into() },
     Check { name: "arrows", run: || arrows::check().into() },
     Check { name: "clippy", run: || run(&mut cmd(CLIPPY)).into() },
+    Check { name: "build", run: || run(&mut cmd(BUILD)).into() },
     Check { name: "tests", run: tests },
     Check { name: "docs", run: || run(cmd(DOCS).env("RUSTDOCFLAGS", "-D warnings")).into() },
     Check { name: "browser", run: browser },
 ];
 const CLIPPY: &str = "cargo clippy --workspace --all-targets --locked -- -D warnings";
+/// Tests and binaries together, so that both are built with the same features, and dependencies once.
+const BUILD: &str = "cargo build --workspace --bins --tests --locked";
 const DOCS: &str = "cargo doc --workspace --no-deps --document-private-items --locked --quiet";
 
 /// Runs all checks, or only the named ones.
@@ -127,7 +130,7 @@ fn tests() -> Outcome {
 /// The real binary, the practice model, a real browser.
 fn browser() -> Outcome {
     let ready = chromium::path().and_then(|chromium| {
-        run(&mut cmd("cargo build --package piton --locked"))?;
+        run(&mut cmd(BUILD))?;
         Ok((
             chromium,
             Served::start("browser", &["--workers", "2"], &[("PITON_TEST__TOOLS", "true".into())])?,
