@@ -1,1 +1,4 @@
+#[cfg_attr(not(test), allow(dead_code, reason = "the commands come next"))]
+mod config;
+
 fn main() {}
