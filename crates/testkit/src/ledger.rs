@@ -84,7 +84,6 @@ async fn post(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    tokio::time::sleep(Duration::from_millis(how.latency_ms)).await;
     if let Some(status) = how.status {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return (status, Json(json!({ "error": "the ledger is closed today" }))).into_response();
@@ -97,6 +96,8 @@ async fn post(
             Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
         }
     };
+    // After the effect: whoever is killed while waiting leaves an effect that it does not know of.
+    tokio::time::sleep(Duration::from_millis(how.latency_ms)).await;
     match how.drop.as_deref() {
         Some("always") => cut(),
         Some("first") if first => cut(),

@@ -3,12 +3,14 @@
 //!
 //! Nothing here knows Piton's crates: it speaks HTTP and signals, as a user, a peer or an outage would.
 
+pub mod clerk;
 mod dialogue;
 pub mod ledger;
 mod process;
 mod reply;
 mod script;
 mod scripted_model;
+mod tmpfs;
 mod until;
 mod world;
 
@@ -20,5 +22,6 @@ pub use process::{
 pub use reply::Reply;
 pub use script::{Call, Fault, Gate, Say, Script, Turn};
 pub use scripted_model::{ScriptedModel, Seen};
+pub use tmpfs::Tmpfs;
 pub use until::{deadline, until};
 pub use world::World;

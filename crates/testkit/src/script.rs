@@ -280,7 +280,8 @@ impl Gate {
         self.open.send_replace(false);
     }
 
-    pub(crate) async fn pass(&self) {
+    /// Returns once the gate is open.
+    pub async fn wait(&self) {
         self.waiting.send_modify(|seen| *seen += 1);
         self.open.subscribe().wait_for(|open| *open).await.expect("the gate keeps its sender");
     }

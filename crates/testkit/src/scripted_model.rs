@@ -54,9 +54,10 @@ struct Memory {
     violations: Vec<String>,
     latency: Duration,
     has_no_responses: bool,
-    /// Requests beyond this many per tag are not kept, only counted.
+    /// Requests are not kept, only counted.
     forgets_bodies: bool,
     requests: usize,
+    refused: usize,
 }
 
 impl ScriptedModel {
@@ -107,6 +108,11 @@ impl ScriptedModel {
 
     pub fn requests(&self) -> usize {
         self.memory().requests
+    }
+
+    /// Requests to the Responses API that the endpoint has not.
+    pub fn refused(&self) -> usize {
+        self.memory().refused
     }
 
     /// Everything a strict provider would have refused, in any request so far.
@@ -189,7 +195,12 @@ impl Shared {
 }
 
 async fn responses(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    if shared.memory().has_no_responses {
+    let has_none = {
+        let mut memory = shared.memory();
+        memory.refused += usize::from(memory.has_no_responses);
+        memory.has_no_responses
+    };
+    if has_none {
         return error(StatusCode::NOT_FOUND, "Not Found");
     }
     reply(&shared, Api::Responses, &headers, &body).await
@@ -205,7 +216,7 @@ async fn reply(shared: &Shared, api: Api, headers: &HeaderMap, body: &Bytes) -> 
         Err(why) => return error(StatusCode::BAD_REQUEST, &why),
     };
     if let Some(gate) = &say.gate {
-        gate.pass().await;
+        gate.wait().await;
     }
     tokio::time::sleep(say.latency).await;
     if let Some(fault) = fault {
