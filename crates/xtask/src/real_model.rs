@@ -21,9 +21,21 @@ const TASKS_DEFAULT: usize = 12;
 const RUN_MS_MAX: u64 = 600_000;
 const ANSWERS_MAX: u32 = 3;
 
-/// A way the model is served (see real_model.py), and what Piton is told to speak with it.
-const ROUNDS: [(&str, &str); 4] =
-    [("plain", "auto"), ("plain", "chat"), ("no-responses", "auto"), ("schema", "chat")];
+/// A way the model is served, and what Piton is told to speak with it.
+struct Round {
+    /// See real_model.py.
+    mode: &'static str,
+    api: &'static str,
+    /// Tokens a reply may have: so few that some are cut off, or as many as it likes, until the context overflows.
+    tokens_max: Option<u32>,
+}
+
+const ROUNDS: [Round; 4] = [
+    Round { mode: "schema", api: "chat", tokens_max: Some(120) },
+    Round { mode: "plain", api: "auto", tokens_max: Some(120) },
+    Round { mode: "plain", api: "chat", tokens_max: None },
+    Round { mode: "no-responses", api: "auto", tokens_max: Some(120) },
+];
 
 const TASKS: [&str; 12] = [
     "What is 3 + 4?",
@@ -40,6 +52,13 @@ const TASKS: [&str; 12] = [
     "What is 2 to the power of 10, minus 24?",
 ];
 
+/// What came of all rounds.
+#[derive(Default)]
+struct Tally {
+    ends: BTreeMap<String, usize>,
+    faults: Vec<String>,
+}
+
 /// Runs the tasks in turn over all rounds and reports what share ended how.
 pub(crate) fn run(args: &[String]) -> Done {
     let count = match args {
@@ -49,74 +68,73 @@ pub(crate) fn run(args: &[String]) -> Done {
     };
     let python = python()?;
     run_command(&mut cmd("cargo build --package piton --locked"))?;
-    let mut ends = BTreeMap::new();
-    let mut faults = Vec::new();
-    for (number, (mode, api)) in ROUNDS.into_iter().enumerate() {
+    let mut tally = Tally::default();
+    for (number, round) in ROUNDS.iter().enumerate() {
         let tasks: Vec<&str> =
             (number..count).step_by(ROUNDS.len()).map(|n| TASKS[n % TASKS.len()]).collect();
+        let Round { mode, api, .. } = round;
         say(&format!("{} tasks, model served {mode}, PITON_MODEL__API={api}", tasks.len()));
         let door = Door::start(&python, mode)?;
-        round(&door, api, &tasks, &mut ends, &mut faults)?;
-        faults.extend(door.refused()?);
+        tally.add(&door, round, &tasks)?;
+        tally.faults.extend(door.refused()?);
     }
-    report(&ends, count, &faults)
+    tally.report(count)
 }
 
-fn report(ends: &BTreeMap<String, usize>, count: usize, faults: &[String]) -> Done {
-    println!("\n{count} runs against SmolLM2-135M:");
-    for (end, n) in ends {
-        println!("  {n:>3}  {:>3} %  {end}", n * 100 / count.max(1));
-    }
-    faults.iter().for_each(|fault| println!("fault: {fault}"));
-    println!("{} passed, {} failed", count.saturating_sub(faults.len()), faults.len());
-    if faults.is_empty() {
+impl Tally {
+    fn add(&mut self, door: &Door, round: &Round, tasks: &[&str]) -> Done {
+        let mut env = vec![
+            ("OPENAI_BASE_URL", format!("http://127.0.0.1:{}/v1", door.port)),
+            ("OPENAI_API_KEY", "none-needed".to_owned()),
+            ("PITON_MODEL__API", round.api.to_owned()),
+            ("PITON_MODEL__NAME", "smollm2-135m".to_owned()),
+        ];
+        env.extend(round.tokens_max.map(|n| ("PITON_MODEL__MAX_OUTPUT_TOKENS", n.to_string())));
+        let served = Served::start("real-model", &["--workers", "2"], &env)?;
+        let mut launched = Vec::new();
+        for task in tasks {
+            let answer = http::post(served.address, "/v1/runs", &json!({ "task": task }))?;
+            let id = answer.json()?["id"]
+                .as_str()
+                .ok_or_else(|| format!("launch answered {answer:?}"))?
+                .to_owned();
+            launched.push((*task, id));
+        }
+        for (task, id) in launched {
+            let run = ended(&served, &id)?;
+            println!("  {:<20} {:>2} steps  {task:.60}", run["status"].as_str().unwrap_or("?"), run["steps"]);
+            self.judge(&run, task);
+        }
         Ok(())
-    } else {
+    }
+
+    fn judge(&mut self, run: &Value, task: &str) {
+        let status = run["status"].as_str().unwrap_or("of no status");
+        let error = run["error"].as_str().and_then(|error| error.lines().next());
+        let sound = match status {
+            "complete" | "waiting_human_input" | "max_steps_reached" => true,
+            "failed" => error.is_some(),
+            _ => false,
+        };
+        let end = error.map_or_else(|| status.to_owned(), |error| format!("{status}: {error}"));
+        if !sound {
+            self.faults.push(format!("run {} ({task:?}) ended as {end}", run["id"]));
+        }
+        *self.ends.entry(end).or_default() += 1;
+    }
+
+    fn report(&self, count: usize) -> Done {
+        println!("\n{count} runs against SmolLM2-135M:");
+        for (end, n) in &self.ends {
+            println!("  {n:>3}  {:>3} %  {end}", n * 100 / count.max(1));
+        }
+        self.faults.iter().for_each(|fault| println!("fault: {fault}"));
+        println!("{} passed, {} failed", count.saturating_sub(self.faults.len()), self.faults.len());
+        if self.faults.is_empty() {
+            return Ok(());
+        }
         Err("a reply of the model broke a run, or a request was not valid".into())
     }
-}
-
-fn round(
-    door: &Door,
-    api: &str,
-    tasks: &[&str],
-    ends: &mut BTreeMap<String, usize>,
-    faults: &mut Vec<String>,
-) -> Done {
-    let env = [
-        ("OPENAI_BASE_URL", format!("http://127.0.0.1:{}/v1", door.port)),
-        ("OPENAI_API_KEY", "none-needed".to_owned()),
-        ("PITON_MODEL__API", api.to_owned()),
-        ("PITON_MODEL__NAME", "smollm2-135m".to_owned()),
-    ];
-    let served = Served::start("real-model", &["--workers", "2"], &env)?;
-    let mut launched = Vec::new();
-    for task in tasks {
-        let answer = http::post(served.address, "/v1/runs", &json!({ "task": task }))?;
-        let id =
-            answer.json()?["id"].as_str().ok_or_else(|| format!("launch answered {answer:?}"))?.to_owned();
-        launched.push((*task, id));
-    }
-    for (task, id) in launched {
-        let run = ended(&served, &id)?;
-        let status = run["status"].as_str().unwrap_or("?").to_owned();
-        println!("  {status:<20} {:>2} steps  {task:.60}", run["steps"]);
-        let end = match run["error"].as_str() {
-            Some(error) => format!("{status}: {}", error.lines().next().unwrap_or_default()),
-            None if status == "failed" => {
-                faults.push(format!("run {id} failed and does not say why"));
-                status
-            }
-            None => status,
-        };
-        if !["complete", "failed", "waiting_human_input", "max_steps_reached"]
-            .contains(&run["status"].as_str().unwrap_or(""))
-        {
-            faults.push(format!("run {id} ({task:?}) ended as {end}"));
-        }
-        *ends.entry(end).or_default() += 1;
-    }
-    Ok(())
 }
 
 /// The run when it stands still; a question is answered with 7 a few times first.
@@ -223,6 +241,20 @@ fn python() -> Done<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_is_stuck_or_fails_without_a_word_is_a_fault() {
+        let faults = |run: Value| {
+            let mut tally = Tally::default();
+            tally.judge(&run, "task");
+            tally.faults.len()
+        };
+        assert_eq!(faults(json!({ "status": "complete", "error": null })), 0);
+        assert_eq!(faults(json!({ "status": "failed", "error": "the model did not answer" })), 0);
+        assert_eq!(faults(json!({ "status": "failed", "error": null })), 1);
+        assert_eq!(faults(json!({ "status": "running", "error": null })), 1);
+        assert_eq!(faults(json!({ "status": "quarantined", "error": "three deaths" })), 1);
+    }
 
     #[test]
     fn an_overflowing_context_is_no_fault_and_any_other_refusal_is() {

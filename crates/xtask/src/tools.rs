@@ -33,7 +33,7 @@ fn ready(package: &str, version: &str, subcommand: &str) -> Done {
         return Ok(());
     }
     say(&format!("{package} is not there: building version {version} into target/tools"));
-    // Unoptimized: that builds in about a minute, and what it has to do is small.
+    // Unoptimized: that builds in a minute or three, and what it has to do is small.
     run(cmd(&format!("cargo install --locked --debug {package} --version {version}"))
         .args(["--root".as_ref(), target().join("tools").as_os_str()])
         .env("CARGO_TARGET_DIR", target().join("tools/build")))
