@@ -144,9 +144,13 @@ impl Backend for Queue {
     fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
-        _: &WorkerContext,
+        worker: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
         if self.stop.as_mut().poll(cx).is_ready() {
+            // A backend that is exhausted does not end its worker: that takes a word of its own.
+            if let Err(error) = worker.stop() {
+                tracing::debug!(%error, "the worker has stopped already");
+            }
             return Poll::Ready(None);
         }
         self.ready.poll_recv(cx).map(|job| {

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apalis::layers::WorkerBuilderExt;
-use apalis::prelude::{ParallelizeExt, WorkerBuilder};
+use apalis::prelude::{ParallelizeExt, WorkerBuilder, WorkerError};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use piton_core::WorkerId;
 use piton_model::ModelClient;
 use piton_queue::{Job, Queue, QueueOptions};
@@ -121,15 +123,7 @@ async fn incarnation(
         step_timeout: Duration::from_millis(options.step_timeout_ms),
     });
     let drop_calls = advance.drop_calls.clone();
-    let apalis_worker =
-        WorkerBuilder::new(worker.as_str()).backend(queue).parallelize(tokio::spawn).catch_panic().build(
-            move |job: Job| {
-                let advance = Arc::clone(&advance);
-                async move {
-                    advance.job(job).await;
-                }
-            },
-        );
+    let working = apalis_worker(queue, advance);
 
     let lost = lease.lost();
     let ending = async {
@@ -150,11 +144,25 @@ async fn incarnation(
         std::future::pending::<()>().await;
     };
     let ran = tokio::select! {
-        ran = apalis_worker.run() => ran.map_err(|error| Error::Queue(error.to_string())),
+        ran = working => ran.map_err(|error| Error::Queue(error.to_string())),
         () = ending => Ok(()),
     };
     let was_lost = lost.is_cancelled();
     lease.give_up().await;
     ran?;
     Ok(if was_lost && !stop.is_cancelled() { End::LeaseLost } else { End::Stopped })
+}
+
+/// An ordinary apalis worker over the queue: each job is a task of its own, and a panic ends only that one.
+fn apalis_worker(queue: Queue, advance: Arc<Advance>) -> BoxFuture<'static, Result<(), WorkerError>> {
+    WorkerBuilder::new(advance.worker.as_str())
+        .backend(queue)
+        .parallelize(tokio::spawn)
+        .catch_panic()
+        .build(move |job: Job| {
+            let advance = Arc::clone(&advance);
+            async move { advance.job(job).await }
+        })
+        .run()
+        .boxed()
 }

@@ -1,0 +1,473 @@
+//! A worker, a store and a scripted model in one process: what a run's events are, whatever comes in between.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use piton_core::{Agent, CallId, Command, Decision, EffectClass, Event, RunId, Status, ToolKind, ToolSpec};
+use piton_model::{Api, ModelClient, ModelConfig};
+use piton_store::{Clock, Launch, RunRow, SqliteOptions, SqliteStore, Store};
+use piton_testkit::{Call, Fault, Gate, Say, ScriptedModel, deadline};
+use piton_tools::{Registry, RegistryOptions, Tool, ToolError, ToolInput};
+use piton_worker::{Deps, WorkerOptions};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const LEASE_MS: u64 = 600;
+
+/// Counts its calls; each waits for the gate.
+#[derive(Debug)]
+struct Pay {
+    calls: Arc<AtomicU32>,
+    gate: Gate,
+    unknown: bool,
+}
+
+fn pay_spec() -> ToolSpec {
+    ToolSpec {
+        name: "pay".to_owned(),
+        description: "Pays once".to_owned(),
+        parameters: json!({"type": "object", "properties": {}, "additionalProperties": false}),
+        effect: EffectClass::AtMostOnce,
+        kind: ToolKind::Builtin,
+    }
+}
+
+#[async_trait]
+impl Tool for Pay {
+    fn spec(&self) -> ToolSpec {
+        pay_spec()
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn call(&self, _input: ToolInput<'_>) -> Result<Value, ToolError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.gate.wait().await;
+        if self.unknown {
+            Err(ToolError::Unknown("the line went dead".to_owned()))
+        } else {
+            Ok(json!("paid"))
+        }
+    }
+}
+
+struct World {
+    _dir: tempfile::TempDir,
+    store: Arc<SqliteStore>,
+    model: ScriptedModel,
+    tools: Arc<Registry>,
+    agent: Agent,
+    payments: Arc<AtomicU32>,
+    gate: Gate,
+}
+
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.expect("the worker ends in good order");
+    }
+
+    /// As a power cut would: no good-bye.
+    async fn vanish(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(false).await
+    }
+
+    async fn with(unknown: bool) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", dir.path().join("piton.db").display());
+        let store =
+            SqliteStore::open(&url, SqliteOptions::default(), Clock::system()).await.expect("a store");
+        let payments = Arc::new(AtomicU32::new(0));
+        let gate = Gate::new();
+        gate.open();
+        let mut tools = Registry::new(RegistryOptions::default());
+        tools.add(Arc::new(Pay { calls: Arc::clone(&payments), gate: gate.clone(), unknown }));
+        let agent = Agent {
+            name: "default".to_owned(),
+            description: String::new(),
+            instructions: "Be exact.".to_owned(),
+            model: "test-model".to_owned(),
+            max_steps: 10,
+            tools: ["sum_numbers", "divide_numbers", "pay", "ask_human", "final_answer"]
+                .iter()
+                .map(|name| tools.spec(name).expect("a known tool"))
+                .collect(),
+        };
+        Self {
+            _dir: dir,
+            store: Arc::new(store),
+            model: ScriptedModel::start().await,
+            tools: Arc::new(tools),
+            agent,
+            payments,
+            gate,
+        }
+    }
+
+    fn worker(&self) -> Running {
+        let model = ModelClient::new(ModelConfig {
+            api: Api::Auto,
+            base_url: self.model.base_url(),
+            api_key: None,
+            timeout_ms: 20_000,
+            tries_max: 2,
+            reasoning_effort: None,
+            max_output_tokens: None,
+        })
+        .expect("a model client");
+        let deps = Deps {
+            store: Arc::clone(&self.store) as Arc<dyn Store>,
+            lock_dir: Some(self.store.lock_dir().to_owned()),
+            model: Arc::new(model),
+            tools: Arc::clone(&self.tools),
+            clock: Clock::system(),
+        };
+        let options = WorkerOptions {
+            concurrency: 8,
+            lease_ms: LEASE_MS,
+            step_timeout_ms: 60_000,
+            shutdown_ms: 200,
+            host: "test".to_owned(),
+            version: "0".to_owned(),
+        };
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let task =
+            tokio::spawn(async move { piton_worker::run(deps, options, token).await.expect("a worker") });
+        Running { stop, task }
+    }
+
+    async fn launch(&self, task: &str) -> RunId {
+        let run = RunId::from_uuid(uuid::Uuid::now_v7());
+        self.store
+            .launch(Launch {
+                run,
+                agent: self.agent.clone(),
+                task: task.to_owned(),
+                max_steps: self.agent.max_steps,
+                tenant: "default".to_owned(),
+                labels: BTreeMap::new(),
+                priority: 0,
+                idempotency: None,
+            })
+            .await
+            .expect("launched");
+        run
+    }
+
+    async fn until(&self, run: RunId, status: Status) -> RunRow {
+        let mut rings = self.store.bell().events();
+        let reached = async {
+            loop {
+                let row = self.store.run(run).await.expect("read").expect("the run");
+                if row.run.status == status {
+                    return row;
+                }
+                let _ = tokio::time::timeout(Duration::from_millis(100), rings.heard()).await;
+            }
+        };
+        match tokio::time::timeout(deadline(), reached).await {
+            Ok(row) => row,
+            Err(_) => panic!("never {status}: {:#?}", self.history(run).await),
+        }
+    }
+
+    async fn history(&self, run: RunId) -> Vec<Event> {
+        let events = self.store.events(run, 0, 1000).await.expect("events");
+        events.into_iter().map(|recorded| recorded.event).collect()
+    }
+
+    async fn kinds(&self, run: RunId) -> Vec<&'static str> {
+        self.history(run).await.iter().map(Event::kind).collect()
+    }
+
+    async fn command(&self, run: RunId, command: Command) {
+        self.store.command(run, command).await.expect("accepted");
+    }
+
+    async fn check(&self) {
+        for check in self.store.check().await.expect("checked") {
+            assert!(check.trouble.is_none(), "{}: {:?}", check.name, check.trouble);
+        }
+    }
+}
+
+fn sum(a: i64, b: i64) -> Say {
+    Say::call("sum_numbers", json!({"a": a, "b": b}))
+}
+
+#[tokio::test]
+async fn two_tool_turns_and_an_answer_are_four_steps() {
+    let world = World::new().await;
+    world.model.script("two", [sum(1, 2), sum(3, 4), Say::answer("7")]);
+    let run = world.launch("[two] add up").await;
+    let worker = world.worker();
+    let row = world.until(run, Status::Complete).await;
+    assert_eq!((row.run.steps, row.run.final_answer.as_deref(), row.owner), (4, Some("7"), None));
+    assert_eq!(
+        world.kinds(run).await,
+        [
+            "launched",
+            "model_replied",
+            "tool_returned",
+            "model_replied",
+            "tool_returned",
+            "model_replied",
+            "completed"
+        ]
+    );
+    world.model.assert_every_request_was_valid();
+    worker.stop().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_question_waits_without_a_job_and_goes_on_with_its_answer() {
+    let world = World::new().await;
+    world.model.script("ask", [Say::ask("which number?"), Say::answer("thanks")]);
+    let run = world.launch("[ask] something").await;
+    let worker = world.worker();
+    let row = world.until(run, Status::WaitingHumanInput).await;
+    assert_eq!(world.store.queue().await.expect("stats"), piton_store::QueueStats::default());
+    let question = row.open_question();
+    world.command(run, Command::Answer { question, answer: "5".to_owned() }).await;
+    let row = world.until(run, Status::Complete).await;
+    assert_eq!(row.run.steps, 4);
+    worker.stop().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn the_limit_rests_with_the_calls_still_pending() {
+    let mut world = World::new().await;
+    world.agent.max_steps = 2;
+    world.model.script("limit", [sum(1, 1), sum(2, 2), Say::answer("4")]);
+    let run = world.launch("[limit]").await;
+    let worker = world.worker();
+    let row = world.until(run, Status::MaxStepsReached).await;
+    assert_eq!((row.run.steps, row.run.pending.len()), (2, 1));
+    world.command(run, Command::Resume).await;
+    let row = world.until(run, Status::Complete).await;
+    assert_eq!((row.run.steps, row.run.max_steps), (4, 12));
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_pause_during_a_model_call_keeps_its_reply_and_begins_no_tool() {
+    let world = World::new().await;
+    let gate = Gate::new();
+    let pay = Say::call("pay", json!({})).held_by(&gate);
+    world.model.script("pause", [pay, Say::answer("done")]);
+    let run = world.launch("[pause]").await;
+    let worker = world.worker();
+    gate.reached(1).await;
+    world.command(run, Command::Pause).await;
+    gate.open();
+    // The reply is recorded, and the run has no owner any more.
+    let mut rings = world.store.bell().events();
+    let row = loop {
+        let row = world.store.run(run).await.expect("read").expect("the run");
+        if row.run.turns == 1 && row.owner.is_none() {
+            break row;
+        }
+        let _ = tokio::time::timeout(Duration::from_millis(100), rings.heard()).await;
+    };
+    assert_eq!((row.run.status, row.run.pending.len()), (Status::Paused, 1));
+    assert_eq!(world.payments.load(Ordering::SeqCst), 0);
+    world.command(run, Command::Resume).await;
+    world.until(run, Status::Complete).await;
+    assert_eq!(world.payments.load(Ordering::SeqCst), 1);
+    assert_eq!(
+        world.kinds(run).await,
+        [
+            "launched",
+            "paused",
+            "model_replied",
+            "resumed",
+            "tool_started",
+            "tool_returned",
+            "model_replied",
+            "completed"
+        ]
+    );
+    worker.stop().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_cancel_drops_the_model_call() {
+    let world = World::new().await;
+    let gate = Gate::new();
+    world.model.script("cancel", [sum(1, 1).held_by(&gate)]);
+    let run = world.launch("[cancel]").await;
+    let worker = world.worker();
+    gate.reached(1).await;
+    world.command(run, Command::Cancel).await;
+    world.until(run, Status::Cancelled).await;
+    // The step lets go although the model never answers.
+    let mut rings = world.store.bell().events();
+    while world.store.run(run).await.expect("read").expect("the run").owner.is_some() {
+        let _ = tokio::time::timeout(Duration::from_millis(100), rings.heard()).await;
+    }
+    assert_eq!(world.kinds(run).await, ["launched", "cancel_requested", "cancelled"]);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancel_with_an_open_call_waits_for_its_result() {
+    let world = World::new().await;
+    world.gate.close();
+    world.model.script("open", [Say::call("pay", json!({})), Say::answer("done")]);
+    let run = world.launch("[open]").await;
+    let worker = world.worker();
+    world.gate.reached(1).await;
+    world.command(run, Command::Cancel).await;
+    assert_eq!(world.store.run(run).await.expect("read").expect("the run").run.status, Status::Cancelling);
+    world.gate.open();
+    world.until(run, Status::Cancelled).await;
+    assert_eq!(
+        world.kinds(run).await,
+        ["launched", "model_replied", "tool_started", "cancel_requested", "tool_returned", "cancelled"]
+    );
+    worker.stop().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_call_whose_worker_vanished_is_undecided_and_never_made_again_by_itself() {
+    let world = World::new().await;
+    world.gate.close();
+    world.model.script("lost", [Say::call("pay", json!({})), Say::answer("done")]);
+    let run = world.launch("[lost]").await;
+    let worker = world.worker();
+    world.gate.reached(1).await;
+    worker.vanish().await;
+    let second = world.worker();
+    let row = world.until(run, Status::Undecided).await;
+    assert_eq!(world.payments.load(Ordering::SeqCst), 1);
+    let question = row.open_question().expect("a question");
+    let happened = Decision::Happened { result: json!("paid, says the bank") };
+    world.command(run, Command::Decide { question, decision: happened }).await;
+    world.until(run, Status::Complete).await;
+    assert_eq!(world.payments.load(Ordering::SeqCst), 1);
+    world.model.assert_every_request_was_valid();
+    second.stop().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_that_did_not_happen_is_called_again_with_the_same_key() {
+    let world = World::with(true).await;
+    world.model.script("again", [Say::call("pay", json!({})), Say::answer("done")]);
+    let run = world.launch("[again]").await;
+    let worker = world.worker();
+    let row = world.until(run, Status::Undecided).await;
+    let question = row.open_question().expect("a question");
+    assert_eq!(question, CallId::derive(run, 1, 0));
+    world.command(run, Command::Decide { question, decision: Decision::DidNotHappen }).await;
+    let mut rings = world.store.bell().events();
+    while world.payments.load(Ordering::SeqCst) < 2 {
+        let _ = tokio::time::timeout(Duration::from_millis(100), rings.heard()).await;
+    }
+    let row = world.until(run, Status::Undecided).await;
+    assert_eq!(row.open_question(), Some(question));
+    world.command(run, Command::Decide { question, decision: Decision::Abort }).await;
+    world.until(run, Status::Cancelled).await;
+    worker.stop().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_hands_its_step_back_unattempted() {
+    let world = World::new().await;
+    let gate = Gate::new();
+    world.model.script("stop", [sum(1, 1), sum(2, 2).held_by(&gate), Say::answer("4")]);
+    let run = world.launch("[stop]").await;
+    let worker = world.worker();
+    gate.reached(1).await;
+    worker.stop().await;
+    let row = world.store.run(run).await.expect("read").expect("the run");
+    assert_eq!((row.owner.clone(), row.attempt), (None, 0));
+    assert_eq!(world.kinds(run).await, ["launched", "model_replied", "tool_returned"]);
+    gate.open();
+    let second = world.worker();
+    world.until(run, Status::Complete).await;
+    second.stop().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_asked_fails_the_run_and_a_resume_tries_again() {
+    let world = World::new().await;
+    let down = Say::answer("up again").after(Fault::status(500)).after(Fault::status(500));
+    world.model.script("down", [down]);
+    let run = world.launch("[down]").await;
+    let worker = world.worker();
+    let row = world.until(run, Status::Failed).await;
+    assert!(row.run.error.as_deref().is_some_and(|error| error.contains("500")), "{:?}", row.run.error);
+    world.command(run, Command::Resume).await;
+    let row = world.until(run, Status::Complete).await;
+    assert_eq!(row.run.error, None);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn calls_behind_a_question_stay_pending_until_it_is_answered() {
+    let world = World::new().await;
+    let three = Say::calls(vec![
+        Call::new("sum_numbers", &json!({"a": 1, "b": 1})),
+        Call::new("ask_human", &json!({"question": "go on?"})),
+        Call::new("divide_numbers", &json!({"a": 1, "b": 0})),
+    ]);
+    world.model.script("three", [three, Say::answer("done")]);
+    let run = world.launch("[three]").await;
+    let worker = world.worker();
+    let row = world.until(run, Status::WaitingHumanInput).await;
+    assert_eq!((row.run.steps, row.run.pending.len()), (2, 2));
+    let question = row.open_question();
+    world.command(run, Command::Answer { question, answer: "yes".to_owned() }).await;
+    world.until(run, Status::Complete).await;
+    let failed = world.history(run).await.into_iter().find_map(|event| match event {
+        Event::ToolFailed { error, .. } => Some(error),
+        _ => None,
+    });
+    assert_eq!(failed.as_deref(), Some("Division by zero"));
+    world.model.assert_every_request_was_valid();
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn two_workers_share_many_runs_and_each_payment_is_made_once() {
+    let world = World::new().await;
+    world.model.script("many", [Say::call("pay", json!({})), sum(1, 2), Say::answer("3")]);
+    let mut runs = Vec::new();
+    for _ in 0..40 {
+        runs.push(world.launch("[many]").await);
+    }
+    let (one, two) = (world.worker(), world.worker());
+    for run in &runs {
+        world.until(*run, Status::Complete).await;
+    }
+    assert_eq!(world.payments.load(Ordering::SeqCst), 40);
+    one.stop().await;
+    two.stop().await;
+    world.check().await;
+}
