@@ -122,8 +122,7 @@ async fn pages_of_other_origins_and_rebound_names_are_refused() {
 #[tokio::test]
 async fn an_allowed_origin_is_served_and_told_so() {
     let origin = "http://ui.example:5173";
-    let world =
-        World::new(PITON).env("PITON_SERVER__ALLOWED_ORIGINS", &format!("[\"{origin}\"]")).serve().await;
+    let world = World::new(PITON).env("PITON_SERVER__ALLOWED_ORIGINS", origin).serve().await;
     let reply = stranger(&world, Method::GET, "/v1/runs", &[("origin", origin)]).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(reply.header("access-control-allow-origin"), Some(origin));
