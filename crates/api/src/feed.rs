@@ -1,0 +1,141 @@
+//! One task per process that tells all live views when there is more to read.
+//!
+//! It hears the store's bell, asks once for the versions of all watched runs, and passes them on; each view then
+//! reads what it has not seen. A ring may be lost, so it also asks now and then, but only while somebody watches.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use piton_core::RunId;
+use piton_store::Store;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Live views at once.
+const WATCHES_MAX: usize = 2000;
+/// Rings within this time are answered by one look.
+const JOINED: Duration = Duration::from_millis(20);
+/// How long a lost ring goes unnoticed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(crate) struct Feed {
+    shared: Arc<Watched>,
+}
+
+/// The newest version known of each run that is watched.
+#[derive(Debug)]
+struct Watched {
+    runs: Mutex<HashMap<RunId, watch::Sender<u64>>>,
+    came: Notify,
+    places: Arc<Semaphore>,
+}
+
+/// One view's place in the feed. Gives it back when dropped.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    run: RunId,
+    newest: watch::Receiver<u64>,
+    shared: Arc<Watched>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Feed {
+    /// Starts the task, which ends with `stop`. Must be called inside a tokio runtime.
+    pub(crate) fn start(store: Arc<dyn Store>, stop: CancellationToken) -> Self {
+        Self::start_with(store, stop, WATCHES_MAX)
+    }
+
+    fn start_with(store: Arc<dyn Store>, stop: CancellationToken, watches_max: usize) -> Self {
+        let shared = Arc::new(Watched {
+            runs: Mutex::default(),
+            came: Notify::new(),
+            places: Arc::new(Semaphore::new(watches_max)),
+        });
+        let watched = Arc::clone(&shared);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = watched.follow(store.as_ref()) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Self { shared }
+    }
+
+    /// Watches a run; `None` when too many do already.
+    pub(crate) fn watch(&self, run: RunId) -> Option<Watch> {
+        let place = Arc::clone(&self.shared.places).try_acquire_owned().ok()?;
+        let newest = self.shared.lock().entry(run).or_default().subscribe();
+        self.shared.came.notify_one();
+        Some(Watch { run, newest, shared: Arc::clone(&self.shared), _place: place })
+    }
+}
+
+impl Watch {
+    /// Returns once there are events after `seq`. A view has to look for itself once after it began to watch.
+    pub(crate) async fn past(&mut self, seq: u64) {
+        if self.newest.wait_for(|newest| *newest > seq).await.is_err() {
+            // The sender lives as long as this watch is in the map.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Entry::Occupied(entry) = self.shared.lock().entry(self.run)
+            && entry.get().receiver_count() <= 1
+        {
+            entry.remove();
+        }
+    }
+}
+
+impl Watched {
+    async fn follow(&self, store: &dyn Store) {
+        let mut rings = store.bell().events();
+        let mut is_blind = false;
+        loop {
+            while self.lock().is_empty() {
+                self.came.notified().await;
+            }
+            if timeout(LOOK_EVERY, rings.heard()).await.is_err() {
+                tracing::trace!("no ring: looking all the same");
+            }
+            match self.look(store).await {
+                Ok(()) => is_blind = false,
+                Err(error) => {
+                    if !is_blind {
+                        tracing::warn!(%error, "live views are blind until the store can be read again");
+                    }
+                    is_blind = true;
+                    sleep(LOOK_EVERY).await;
+                }
+            }
+            sleep(JOINED).await;
+        }
+    }
+
+    async fn look(&self, store: &dyn Store) -> Result<(), piton_store::Error> {
+        let runs: Vec<RunId> = self.lock().keys().copied().collect();
+        let versions = store.versions(&runs).await?;
+        let watched = self.lock();
+        for (run, version) in versions {
+            if let Some(newest) = watched.get(&run) {
+                newest.send_if_modified(|newest| {
+                    let grew = version > *newest;
+                    *newest = version.max(*newest);
+                    grew
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, watch::Sender<u64>>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

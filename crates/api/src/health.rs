@@ -1,0 +1,116 @@
+//! `GET /healthz`: is the process there. `GET /readyz`: can it be worked with.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use std::sync::Arc;
+
+use crate::access::Caller;
+use crate::api::{Api, Shared};
+use crate::v1::StoreInfo;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
+}
+
+/// Say that the process is there
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "health",
+    operation_id = "healthz",
+    security(()),
+    responses((status = 200, description = "It is", body = String, content_type = "text/plain"))
+)]
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether launches are taken now. Callers without the API key, where one is set, see `status` only.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Ready {
+    /// `ready` or `not_ready`.
+    status: &'static str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Details {
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    store: StoreInfo,
+    workers: WorkerCount,
+    /// Whether the built-in practice model answers, for want of a real one.
+    practice_model: bool,
+    /// Whether tools that crash on purpose are there.
+    test_tools: bool,
+    /// What an operator should know, though it keeps nobody from working.
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WorkerCount {
+    /// Those whose lease is in force.
+    alive: u64,
+}
+
+/// Say whether the server can be worked with
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    operation_id = "readyz",
+    security((), ("bearer" = []), ("session" = [])),
+    responses(
+        (status = 200, description = "Ready", body = Ready),
+        (status = 503, description = "Not ready, and why", body = Ready),
+    )
+)]
+pub(crate) async fn readyz(State(api): Shared, Extension(caller): Extension<Caller>) -> Response {
+    let mut readiness = api.store.readiness().await;
+    let trouble = readiness.trouble.take();
+    let (code, status) = match &trouble {
+        None => (StatusCode::OK, "ready"),
+        Some(trouble) => {
+            tracing::warn!(%trouble, "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
+        }
+    };
+    let details = if caller.is_known { Some(details(&api, trouble, readiness.into()).await) } else { None };
+    let mut response = (code, Json(Ready { status, details })).into_response();
+    if code == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+async fn details(api: &Api, reason: Option<String>, store: StoreInfo) -> Details {
+    let now_ms = api.clock.now_ms();
+    let alive = match api.store.workers().await {
+        Ok(workers) => workers.iter().filter(|worker| worker.expires_at_ms > now_ms).count(),
+        Err(_) => 0,
+    };
+    let options = &api.options;
+    let warnings = [
+        (reason.is_none() && alive == 0, "No worker is alive: runs are accepted, and wait for one"),
+        (options.practice_model, "The practice model answers: set OPENAI_API_KEY for a real one"),
+        (options.test_tools, "Test tools are on: agents may crash their workers on purpose"),
+    ];
+    let warnings = warnings.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned());
+    Details {
+        reason,
+        store,
+        workers: WorkerCount { alive: u64::try_from(alive).unwrap_or(u64::MAX) },
+        practice_model: options.practice_model,
+        test_tools: options.test_tools,
+        warnings: warnings.collect(),
+    }
+}

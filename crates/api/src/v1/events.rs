@@ -1,0 +1,132 @@
+//! `GET /v1/runs/{id}/events`: a run's history, as JSON or as a stream that goes on.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::sse::{KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::event::Event;
+use super::live;
+use crate::api::{EVENTS_AT_ONCE, Shared};
+use crate::problem::{Kind, Problem, ProblemBody, Problems};
+use crate::request::{Params, RunPath};
+
+const LIMIT_MAX: u32 = 1000;
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventPage {
+    events: Vec<Event>,
+    /// Goes into `after` to get the next page; null when this is all there is now.
+    #[schema(required = true)]
+    next_after: Option<u64>,
+}
+
+/// Read a run's events, or follow them
+///
+/// With `Accept: text/event-stream` the events come as a stream: first those after `Last-Event-ID` (or `after`), then
+/// each as it happens, as `id: SEQ`, `event: TYPE`, `data: EVENT`. A frame `event: run` without an id has the run as
+/// `data`, once the history is there and whenever the run changed with an event.
+#[utoipa::path(
+    get,
+    path = "/v1/runs/{id}/events",
+    tag = "runs",
+    operation_id = "events",
+    params(
+        ("id" = String, Path, format = "uuid", description = "The run's id"),
+        ("after" = Option<u64>, Query, minimum = 0, description = "Only events after this id; 0 if not given"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000,
+            description = "Events on a page; 500 if not given. A stream has no limit"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen, for a stream"),
+    ),
+    responses(
+        (status = 200, description = "A page of events, or a stream", content(
+            (EventPage = "application/json"),
+            (String = "text/event-stream"),
+        )),
+        (status = 400, description = "The Last-Event-ID is not one of this run's", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 404, description = "No such run", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Not valid", body = ProblemBody, content_type = "application/problem+json"),
+        Problems,
+    )
+)]
+pub(crate) async fn events(
+    State(api): Shared,
+    RunPath(id): RunPath,
+    headers: HeaderMap,
+    mut params: Params,
+) -> Result<Response, Problem> {
+    let after = params.number("after", 0..=MAX_ID).unwrap_or_default();
+    let limit = params.number("limit", 1..=LIMIT_MAX.into()).unwrap_or(EVENTS_AT_ONCE.into());
+    params.done()?;
+    let is_stream = wants_stream(&headers);
+    // Before the run is read: what happens from here on is not missed.
+    let watch = if is_stream { Some(api.feed.watch(id).ok_or_else(too_many)?) } else { None };
+    let row = api.store.run(id).await?.ok_or_else(|| Problem::run_not_found(&id.to_string()))?;
+    if let Some(watch) = watch {
+        let after = last_event_id(&headers, row.run.version)?.unwrap_or(after);
+        if after > row.run.version {
+            let problem = format!("is beyond {}, the run's last event", row.run.version);
+            return Err(Problem::invalid_field("after", problem));
+        }
+        return Ok(streamed(live::stream(api, watch, id, after)));
+    }
+    let limit = u32::try_from(limit).unwrap_or(LIMIT_MAX);
+    let recorded = api.store.events(id, after, limit).await?;
+    let is_full = recorded.len() >= limit as usize;
+    let next_after = recorded.last().map(|last| last.seq).filter(|_| is_full);
+    let events = recorded.iter().map(Event::from).collect();
+    Ok(Json(EventPage { events, next_after }).into_response())
+}
+
+/// Beyond this a JSON number is not exact everywhere.
+const MAX_ID: u64 = (1 << 53) - 1;
+
+fn wants_stream(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepts
+        .flat_map(|list| list.split(','))
+        .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/event-stream"))
+}
+
+fn last_event_id(headers: &HeaderMap, version: u64) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    if text.is_empty() {
+        // How a browser says that it has seen none.
+        return Ok(None);
+    }
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(seq) if digits && seq <= version => Ok(Some(seq)),
+        _ => Err(Problem::new(
+            Kind::BadLastEventId,
+            format!("It has to be a number from 0 to {version}, the run's last event"),
+        )),
+    }
+}
+
+fn too_many() -> Problem {
+    Problem::new(Kind::TooManyStreams, "Too many live views are open. Close one, or read the events as JSON")
+        .retry_after_s(5)
+}
+
+fn streamed<S>(frames: S) -> Response
+where
+    S: futures::Stream<Item = Result<axum::response::sse::Event, std::convert::Infallible>> + Send + 'static,
+{
+    let mut response =
+        Sse::new(frames).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("still here")).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A proxy that gathers a response before it passes it on would hold the events back.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}

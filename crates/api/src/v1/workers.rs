@@ -1,0 +1,62 @@
+//! `GET /v1/workers`: who carries runs out.
+
+use axum::Json;
+use axum::extract::State;
+use piton_store::WorkerRow;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::shown::Time;
+use crate::api::Shared;
+use crate::problem::{Problem, Problems};
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Workers {
+    workers: Vec<Worker>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Worker {
+    id: String,
+    host: String,
+    pid: u32,
+    version: String,
+    /// Runs it advances at once, at most.
+    concurrency: u32,
+    /// Runs it holds now.
+    runs: u32,
+    started_at: Time,
+    lease_expires_at: Time,
+    /// Whether its lease is in force.
+    alive: bool,
+}
+
+/// List workers: those with a lease, and those that lost theirs in the last minute
+#[utoipa::path(
+    get,
+    path = "/v1/workers",
+    tag = "system",
+    operation_id = "list_workers",
+    responses((status = 200, description = "The workers", body = Workers), Problems)
+)]
+pub(crate) async fn workers(State(api): Shared) -> Result<Json<Workers>, Problem> {
+    let now_ms = api.clock.now_ms();
+    let rows = api.store.workers().await?;
+    Ok(Json(Workers { workers: rows.into_iter().map(|row| Worker::new(row, now_ms)).collect() }))
+}
+
+impl Worker {
+    fn new(row: WorkerRow, now_ms: i64) -> Self {
+        Self {
+            id: row.id.to_string(),
+            host: row.host,
+            pid: row.pid,
+            version: row.version,
+            concurrency: row.concurrency,
+            runs: row.runs,
+            started_at: Time(row.started_at_ms),
+            lease_expires_at: Time(row.expires_at_ms),
+            alive: row.expires_at_ms > now_ms,
+        }
+    }
+}
