@@ -10,7 +10,7 @@ pub(crate) struct ConfigError {
 
 impl ConfigError {
     /// `problems`, each of which says where it is, what it is about and what was expected. No secrets.
-    pub(super) fn new(problems: Vec<String>) -> Self {
+    pub(crate) fn new(problems: Vec<String>) -> Self {
         Self { problems }
     }
 }

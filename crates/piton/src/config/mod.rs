@@ -201,7 +201,8 @@ impl Config {
         Self::load_from(dir, std::env::vars_os(), flags)
     }
 
-    fn load_from(
+    /// [`Config::load`] with an environment of one's own.
+    pub(crate) fn load_from(
         dir: Option<&Path>,
         env: impl IntoIterator<Item = (OsString, OsString)>,
         flags: &Overrides,

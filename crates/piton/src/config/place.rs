@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// `path:line:column`, both counted from 1, the column in characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `path:line:column`, both counted from 1, the column in characters. Places of one file sort from top to bottom.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     path: PathBuf,
     line: usize,
