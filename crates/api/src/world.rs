@@ -1,1 +1,349 @@
+//! For tests: the whole router over a real store in a folder of its own, and a worker that is played by hand.
 
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use piton_core::{
+    Agent, CallKind, Context, EffectClass, Event, Reply, RequestedCall, Run, RunId, ToolKind, ToolSpec,
+    TurnRequest, WorkerId, settle,
+};
+use piton_store::{
+    Claim, Clock, Commit, CommitOutcome, SqliteOptions, SqliteStore, StepEnd, Store, WorkerRow,
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::{ApiOptions, router};
+
+/// When tests begin: 2026-01-01.
+pub(crate) const BEGIN_MS: i64 = 1_767_225_600_000;
+pub(crate) const UNKNOWN: &str = "0197f2c4-8a3b-7cc0-9d1e-5f0a1b2c3d4e";
+
+pub(crate) struct World {
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) clock: Clock,
+    pub(crate) stop: CancellationToken,
+    pub(crate) router: Router,
+    worker: WorkerId,
+    _dir: tempfile::TempDir,
+}
+
+/// A response, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+pub(crate) fn options() -> ApiOptions {
+    ApiOptions {
+        api_key: None,
+        allow_anonymous: false,
+        allowed_origins: Vec::new(),
+        listen: ([127, 0, 0, 1], 3000).into(),
+        agents: vec![agent("default", 10), agent("brief", 1)],
+        default_agent: "default".to_owned(),
+        practice_model: false,
+        test_tools: false,
+        model_name: "gpt-5".to_owned(),
+        version: "0.1.0".to_owned(),
+    }
+}
+
+fn agent(name: &str, max_steps: u32) -> Agent {
+    let tool = |name: &str, effect, kind| ToolSpec {
+        name: name.to_owned(),
+        description: name.to_owned(),
+        parameters: json!({ "type": "object" }),
+        effect,
+        kind,
+    };
+    Agent {
+        name: name.to_owned(),
+        description: "For tests".to_owned(),
+        instructions: "Do it.".to_owned(),
+        model: "gpt-5".to_owned(),
+        max_steps,
+        tools: vec![
+            tool("sum_numbers", EffectClass::Pure, ToolKind::Builtin),
+            tool("book", EffectClass::AtMostOnce, ToolKind::Builtin),
+            tool("ask_human", EffectClass::Pure, ToolKind::AskHuman),
+            tool("final_answer", EffectClass::Pure, ToolKind::FinalAnswer),
+        ],
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(options()).await
+    }
+
+    pub(crate) async fn with(options: ApiOptions) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let clock = Clock::told(BEGIN_MS);
+        let url = format!("sqlite://{}", dir.path().join("piton.db").display());
+        let store = SqliteStore::open(&url, SqliteOptions::default(), clock.clone()).await.expect("a store");
+        let store = Arc::new(store);
+        let stop = CancellationToken::new();
+        let router = router(Arc::clone(&store) as Arc<dyn Store>, clock.clone(), options, stop.clone());
+        let worker = WorkerId::new("by-hand");
+        Self { store, clock, stop, router, worker, _dir: dir }
+    }
+
+    // --- the caller ----------------------------------------------------------------------------------------
+
+    /// Sends a request as it is, but for the host, which is the server's own where none is given.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.open(request).await;
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.expect("a body");
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// The same, with the body still to be read.
+    pub(crate) async fn open(&self, mut request: Request<Body>) -> axum::response::Response {
+        let host = axum::http::HeaderValue::from_static("127.0.0.1:3000");
+        request.headers_mut().entry(header::HOST).or_insert(host);
+        self.router.clone().oneshot(request).await.expect("never fails")
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, &[], Body::empty()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_text(path, body.to_string()).await
+    }
+
+    pub(crate) async fn post_text(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.call(Method::POST, path, &[("content-type", "application/json")], body.into()).await
+    }
+
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        self.send(request(method, path, headers, body)).await
+    }
+
+    /// Launches a run and returns its id.
+    pub(crate) async fn launch(&self, task: &str) -> RunId {
+        let run = self.post("/v1/runs", &json!({ "task": task })).await.expect(201);
+        run["id"].as_str().expect("an id").parse().expect("a run id")
+    }
+
+    // --- the worker ----------------------------------------------------------------------------------------
+
+    /// Takes the run for a step. It is the only one that is due.
+    pub(crate) async fn claim(&self, run: RunId) -> Claim {
+        let row = WorkerRow {
+            id: self.worker.clone(),
+            host: "here".to_owned(),
+            pid: 1,
+            concurrency: 1,
+            version: "0.1.0".to_owned(),
+            started_at_ms: self.clock.now_ms(),
+            expires_at_ms: self.clock.now_ms() + 60_000,
+            runs: 0,
+        };
+        self.store.register(&row).await.expect("registered");
+        let claims = self.store.claim(&self.worker, 100).await.expect("claims");
+        claims.into_iter().find(|claim| claim.run == run).expect("the run is due")
+    }
+
+    /// Commits `facts` and what follows from them.
+    pub(crate) async fn commit(&self, claim: &Claim, facts: &[Event], end: StepEnd) -> Run {
+        let mut after = claim.fold.clone();
+        for fact in facts {
+            after = after.apply(fact).expect("a fact that can happen");
+        }
+        let mut events = facts.to_vec();
+        if end != StepEnd::GoesOn {
+            let decisions;
+            (after, decisions) = settle(after, claim.epoch).expect("decisions that can happen");
+            events.extend(decisions);
+        }
+        let commit = Commit {
+            run: claim.run,
+            worker: self.worker.clone(),
+            epoch: claim.epoch,
+            ordinal: claim.ordinal,
+            base: claim.fold.version,
+            events,
+            after: after.clone(),
+            end,
+        };
+        let outcome = self.store.commit(commit).await.expect("committed");
+        assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
+        after
+    }
+
+    /// One whole step in which the model asks for these calls (name, arguments).
+    pub(crate) async fn reply(&self, run: RunId, calls: &[(&str, Value)]) -> Run {
+        let claim = self.claim(run).await;
+        let mut facts = Vec::new();
+        for pending in &claim.fold.pending {
+            // Carried out with a result that tests know.
+            if matches!(pending.call.kind, CallKind::Tool(_)) {
+                facts.push(Event::ToolReturned {
+                    call: pending.call.id,
+                    result: json!(5),
+                    took_ms: 1,
+                    attempt: 1,
+                });
+            }
+        }
+        facts.push(self.replied(&claim, calls).await);
+        self.commit(&claim, &facts, StepEnd::GiveBack).await
+    }
+
+    /// The event of a reply that asks for these calls.
+    pub(crate) async fn replied(&self, claim: &Claim, calls: &[(&str, Value)]) -> Event {
+        let history = self.store.events(claim.run, 0, 10_000).await.expect("a history");
+        let context: Context = history.iter().map(|recorded| &recorded.event).collect();
+        let turn = claim.fold.turns + 1;
+        let calls = calls.iter().enumerate().map(|(index, (name, arguments))| RequestedCall {
+            call_id: format!("call_{turn}_{index}"),
+            name: (*name).to_owned(),
+            arguments: arguments.as_str().map_or_else(|| arguments.to_string(), str::to_owned),
+        });
+        let reply = Reply { calls: calls.collect(), model: "by-hand".to_owned(), ..Reply::default() };
+        reply.record(claim.run, turn, &agent("default", 10), &context, TurnRequest::default(), claim.attempt)
+    }
+
+    // --- runs in every status ------------------------------------------------------------------------------
+
+    pub(crate) async fn waiting(&self) -> RunId {
+        let run = self.launch("ask me").await;
+        self.reply(run, &[("ask_human", json!({ "question": "How many?" }))]).await;
+        run
+    }
+
+    pub(crate) async fn complete(&self) -> RunId {
+        let run = self.launch("answer").await;
+        self.reply(run, &[("final_answer", json!({ "answer": "42" }))]).await;
+        run
+    }
+
+    pub(crate) async fn failed(&self) -> RunId {
+        let run = self.launch("fail").await;
+        let claim = self.claim(run).await;
+        let fact = Event::ModelFailed { error: "401 from the model".to_owned(), tries: 1 };
+        self.commit(&claim, &[fact], StepEnd::GiveBack).await;
+        run
+    }
+
+    pub(crate) async fn at_its_limit(&self) -> RunId {
+        let launched = self.post("/v1/runs", &json!({ "task": "go on", "max_steps": 1 })).await.expect(201);
+        let run = launched["id"].as_str().expect("an id").parse().expect("a run id");
+        self.reply(run, &[("sum_numbers", json!({ "a": 2, "b": 3 }))]).await;
+        run
+    }
+
+    /// A run with an `at_most_once` call that was begun.
+    pub(crate) async fn with_open_call(&self) -> (RunId, Claim) {
+        let run = self.launch("book it").await;
+        self.reply(run, &[("book", json!({ "amount": 7 }))]).await;
+        let claim = self.claim(run).await;
+        let call = claim.fold.front().expect("a call").call.id;
+        let started = Event::ToolStarted {
+            call,
+            arguments_hash: "0".to_owned(),
+            worker: self.worker.clone(),
+            epoch: claim.epoch,
+            attempt: claim.attempt,
+            at_ms: self.clock.now_ms(),
+        };
+        self.commit(&claim, &[started], StepEnd::GoesOn).await;
+        (run, claim)
+    }
+
+    pub(crate) async fn undecided(&self) -> RunId {
+        let (run, claim) = self.with_open_call().await;
+        self.store.hand_back(run, &self.worker, claim.epoch).await.expect("handed back");
+        let again = self.claim(run).await;
+        let after = self.commit(&again, &[], StepEnd::GiveBack).await;
+        assert_eq!(after.status, piton_core::Status::Undecided);
+        run
+    }
+
+    pub(crate) async fn quarantined(&self) -> RunId {
+        let run = self.launch("crash").await;
+        let claim = self.claim(run).await;
+        let fact = Event::Quarantined { reason: "it took 3 workers down".to_owned() };
+        self.commit(&claim, &[fact], StepEnd::GiveBack).await;
+        run
+    }
+
+    pub(crate) async fn cancelled(&self) -> RunId {
+        let run = self.launch("stop").await;
+        self.poke(run, "cancel").await.expect(200);
+        run
+    }
+
+    pub(crate) async fn paused(&self) -> RunId {
+        let run = self.launch("hold").await;
+        self.poke(run, "pause").await.expect(200);
+        run
+    }
+
+    /// A command without a body.
+    pub(crate) async fn poke(&self, run: RunId, verb: &str) -> Answer {
+        self.call(Method::POST, &format!("/v1/runs/{run}/{verb}"), &[], Body::empty()).await
+    }
+
+    pub(crate) async fn shown(&self, run: RunId) -> Value {
+        self.get(&format!("/v1/runs/{run}")).await.expect(200)
+    }
+}
+
+pub(crate) fn request(
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body.into()).expect("a request")
+}
+
+impl Answer {
+    /// The body of an answer that must have this status.
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        self.json()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        if self.body.is_empty() { Value::Null } else { serde_json::from_slice(&self.body).expect("JSON") }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Status, slug and detail of a problem, in a line.
+    pub(crate) fn problem(&self) -> String {
+        let body = self.json();
+        assert_eq!(body["status"], self.status.as_u16(), "{body}");
+        assert!(body["title"].is_string(), "{body}");
+        let slug =
+            body["type"].as_str().and_then(|kind| kind.strip_prefix("urn:piton:problem:")).expect("a slug");
+        let detail = body["detail"].as_str().map_or_else(|| body["detail"].to_string(), str::to_owned);
+        format!("{} {slug}: {detail}", self.status.as_u16())
+    }
+}

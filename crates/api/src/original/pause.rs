@@ -54,3 +54,58 @@ fn in_this_wire(error: CommandError) -> Problem {
         other => other.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::world::{UNKNOWN, World};
+
+    const PATH: &str = "/agent/pause";
+
+    #[tokio::test]
+    async fn who_runs_is_paused() {
+        let world = World::new().await;
+        let run = world.launch("go").await;
+        let state = world.post(PATH, &json!({ "id": run.to_string() })).await.expect(200);
+        assert_eq!((&state["status"], &state["id"]), (&json!("paused"), &json!(run.to_string())));
+    }
+
+    #[tokio::test]
+    async fn who_does_not_run_is_refused_in_a_word_of_this_wire() {
+        let world = World::new().await;
+        let cases = [
+            (world.paused().await, "paused"),
+            (world.waiting().await, "waiting_human_input"),
+            (world.complete().await, "complete"),
+            (world.failed().await, "failed"),
+            (world.at_its_limit().await, "max_steps_reached"),
+            (world.cancelled().await, "failed"),
+            (world.quarantined().await, "failed"),
+            (world.undecided().await, "paused"),
+        ];
+        for (run, word) in cases {
+            let before = world.shown(run).await;
+            assert_eq!(
+                world.post(PATH, &json!({ "id": run.to_string() })).await.problem(),
+                format!(
+                    "400 wrong-status: Cannot pause agent. Current status: {word}. \
+                     Only agents with status 'running' can be paused."
+                )
+            );
+            assert_eq!(world.shown(run).await, before);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_404_and_a_bad_body_422() {
+        let world = World::new().await;
+        for id in [UNKNOWN, "no-uuid"] {
+            let answer = world.post(PATH, &json!({ "id": id })).await;
+            assert_eq!(answer.problem(), "404 run-not-found: State not found");
+        }
+        for body in [json!({}), json!({ "id": ["x"] }), json!("x")] {
+            world.post(PATH, &body).await.expect(422);
+        }
+    }
+}

@@ -87,3 +87,113 @@ fn not_waiting(status: Status) -> Problem {
 fn other_question() -> Problem {
     Problem::new(Kind::OtherQuestion, "Another question is open than the one that call_id names")
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use serde_json::{Value, json};
+
+    use crate::world::{UNKNOWN, World};
+
+    const PATH: &str = "/agent/provide_input";
+
+    #[tokio::test]
+    async fn an_answer_goes_under_the_call_id_of_its_question() {
+        let world = World::new().await;
+        let run = world.waiting().await;
+        let body = json!({ "id": run.to_string(), "answer": "seven" });
+        let state = world.post(PATH, &body).await.expect(200);
+        assert_eq!((&state["status"], &state["steps"]), (&json!("running"), &json!(2)));
+        assert_eq!(state["pending_tool_calls"], json!([]));
+        let expected = json!([
+            { "role": "user", "content": "ask me" },
+            {
+                "type": "function_call", "name": "ask_human", "arguments": "{\"question\":\"How many?\"}",
+                "call_id": "call_1_0",
+            },
+            { "type": "function_call_output", "call_id": "call_1_0", "output": "{\"answer\":\"seven\"}" },
+        ]);
+        assert_eq!(state["context"], expected);
+        assert_eq!(
+            world.post(PATH, &body).await.problem(),
+            "400 not-waiting: State is not waiting for human input. Current status: running"
+        );
+    }
+
+    #[tokio::test]
+    async fn who_does_not_wait_is_400_in_a_word_of_this_wire() {
+        let world = World::new().await;
+        let cases = [
+            (world.launch("go").await, "running"),
+            (world.paused().await, "paused"),
+            (world.complete().await, "complete"),
+            (world.failed().await, "failed"),
+            (world.at_its_limit().await, "max_steps_reached"),
+            (world.cancelled().await, "failed"),
+            (world.quarantined().await, "failed"),
+            (world.undecided().await, "paused"),
+        ];
+        for (run, word) in cases {
+            let before = world.shown(run).await;
+            for call_id in [Value::Null, json!("call_1_0")] {
+                let body = json!({ "id": run.to_string(), "answer": "x", "call_id": call_id });
+                assert_eq!(
+                    world.post(PATH, &body).await.problem(),
+                    format!("400 not-waiting: State is not waiting for human input. Current status: {word}")
+                );
+            }
+            assert_eq!(world.shown(run).await, before);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_id_has_to_be_the_open_questions() {
+        let world = World::new().await;
+        let run = world.waiting().await;
+        let body = |call_id: Value| json!({ "id": run.to_string(), "answer": "x", "call_id": call_id });
+        let other = "409 other-question: Another question is open than the one that call_id names";
+        assert_eq!(world.post(PATH, &body(json!("call_0_0"))).await.problem(), other);
+        assert_eq!(world.post(PATH, &body(json!(""))).await.problem(), other);
+        world.post(PATH, &body(json!(5))).await.expect(422);
+        world.post(PATH, &body(json!("call_1_0"))).await.expect(200);
+
+        world.reply(run, &[("ask_human", json!({ "question": "And now?" }))]).await;
+        assert_eq!(world.post(PATH, &body(json!("call_1_0"))).await.problem(), other, "a late retry");
+        world.post(PATH, &body(Value::Null)).await.expect(200);
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_404_and_a_bad_body_422() {
+        let world = World::new().await;
+        for id in [UNKNOWN, "no-uuid", ""] {
+            for call_id in [Value::Null, json!("call_1_0")] {
+                let body = json!({ "id": id, "answer": "x", "call_id": call_id });
+                assert_eq!(world.post(PATH, &body).await.problem(), "404 run-not-found: State not found");
+            }
+        }
+        let answer = world.post(PATH, &json!({ "id": 5 })).await.expect(422);
+        let expected = json!([
+            { "type": "string_type", "loc": ["body", "id"], "msg": "Input should be a valid string" },
+            { "type": "missing", "loc": ["body", "answer"], "msg": "Field required" },
+        ]);
+        assert_eq!(answer["detail"], expected);
+    }
+
+    #[tokio::test]
+    async fn of_fifty_answers_at_once_one_wins() {
+        let world = World::new().await;
+        let run = world.waiting().await;
+        let bodies: Vec<Value> =
+            (0..50).map(|n| json!({ "id": run.to_string(), "answer": n.to_string() })).collect();
+        let answers = join_all(bodies.iter().map(|body| world.post(PATH, body))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+        for lost in answers.iter().filter(|answer| answer.status != 200) {
+            assert_eq!(
+                lost.problem(),
+                "400 not-waiting: State is not waiting for human input. Current status: running"
+            );
+        }
+        let state = world.get(&format!("/agent/state/{run}")).await.expect(200);
+        assert_eq!(state["context"].as_array().map(Vec::len), Some(3));
+    }
+}

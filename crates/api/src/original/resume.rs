@@ -60,3 +60,86 @@ fn in_this_wire(error: CommandError) -> Problem {
         other => other.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use serde_json::json;
+
+    use crate::world::{UNKNOWN, World};
+
+    const PATH: &str = "/agent/resume";
+
+    #[tokio::test]
+    async fn who_rests_goes_on() {
+        let world = World::new().await;
+        for (run, max_steps) in
+            [(world.paused().await, 10), (world.failed().await, 10), (world.at_its_limit().await, 11)]
+        {
+            let state = world.post(PATH, &json!({ "id": run.to_string() })).await.expect(200);
+            assert_eq!((&state["status"], &state["error"]), (&json!("running"), &json!(null)));
+            assert_eq!(world.shown(run).await["max_steps"], max_steps);
+            let again = world.post(PATH, &json!({ "id": run.to_string() })).await;
+            assert_eq!(again.problem(), "409 already-running: Agent is already running for this state");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_rest_is_refused() {
+        let world = World::new().await;
+        let (cancelling, _) = world.with_open_call().await;
+        world.poke(cancelling, "cancel").await.expect(200);
+        let cannot = |word| format!("400 wrong-status: Cannot resume agent. Current status: {word}.");
+        let cases = [
+            (
+                world.launch("go").await,
+                "409 already-running: Agent is already running for this state".to_owned(),
+            ),
+            (cancelling, "409 already-running: Agent is already running for this state".to_owned()),
+            (world.waiting().await, "400 waits-for-answer: Agent is waiting for human input".to_owned()),
+            (world.complete().await, cannot("complete")),
+            (world.cancelled().await, cannot("failed")),
+            (world.quarantined().await, cannot("failed")),
+            (world.undecided().await, cannot("paused")),
+        ];
+        for (run, expected) in cases {
+            let before = world.shown(run).await;
+            assert_eq!(world.post(PATH, &json!({ "id": run.to_string() })).await.problem(), expected);
+            assert_eq!(world.shown(run).await, before);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_names_the_status_that_this_wire_has_no_word_for() {
+        let world = World::new().await;
+        let run = world.cancelled().await;
+        let refused = world.post(PATH, &json!({ "id": run.to_string() })).await.expect(400);
+        assert_eq!(refused["run_status"], "cancelled");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_404_and_a_bad_body_422() {
+        let world = World::new().await;
+        for id in [UNKNOWN, "no-uuid"] {
+            let answer = world.post(PATH, &json!({ "id": id })).await;
+            assert_eq!(answer.problem(), "404 run-not-found: State not found");
+        }
+        for body in [json!({}), json!({ "id": 5 }), json!([]), json!(null)] {
+            world.post(PATH, &body).await.expect(422);
+        }
+    }
+
+    #[tokio::test]
+    async fn of_fifty_resumes_at_once_one_wins() {
+        let world = World::new().await;
+        let run = world.paused().await;
+        let body = json!({ "id": run.to_string() });
+        let answers = join_all((0..50).map(|_| world.post(PATH, &body))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+        for lost in answers.iter().filter(|answer| answer.status != 200) {
+            assert_eq!(lost.problem(), "409 already-running: Agent is already running for this state");
+        }
+        let events = world.get(&format!("/v1/runs/{run}/events")).await.expect(200);
+        assert_eq!(events["events"].as_array().map(Vec::len), Some(3), "launched, paused, resumed");
+    }
+}
