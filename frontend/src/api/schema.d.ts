@@ -4,6 +4,193 @@
  */
 
 export interface paths {
+    "/agent/launch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Launch an agent */
+        post: operations["original_launch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/agent/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pause a state */
+        post: operations["original_pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/agent/provide_input": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Answer the agent's question */
+        post: operations["original_provide_input"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/agent/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Resume a state */
+        post: operations["original_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/agent/state/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a state */
+        get: operations["original_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say that the process is there */
+        get: operations["healthz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say whether the server can be worked with */
+        get: operations["readyz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/agents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List agents */
+        get: operations["list_agents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/agents/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an agent */
+        get: operations["show_agent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inbox": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List open questions and unknown outcomes */
+        get: operations["inbox"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the queue's depth */
+        get: operations["queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/runs": {
         parameters: {
             query?: never;
@@ -11,79 +198,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: {
-                    status?: string;
-                    q?: string;
-                    agent?: string;
-                    tenant?: string;
-                    label?: string;
-                    cursor?: string;
-                    limit?: number;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["RunPage"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /** List runs, newest first */
+        get: operations["list_runs"];
         put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: {
-                    "Idempotency-Key"?: string;
-                };
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["Launch"];
-                };
-            };
-            responses: {
-                /** @description ok */
-                201: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Run"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /**
+         * Launch a run
+         * @description What was answered with 201 is on disk: a worker takes it up as soon as one is free. With an `Idempotency-Key` the
+         *     same launch may be sent again for 24 hours without launching twice.
+         */
+        post: operations["launch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -97,132 +220,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Run"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/runs/{id}/events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: {
-                    after?: number;
-                    limit?: number;
-                };
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["EventPage"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/runs/{id}/context": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["ContextView"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /** Show a run */
+        get: operations["show_run"];
         put?: never;
         post?: never;
         delete?: never;
@@ -240,133 +239,8 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["Answer"];
-                };
-            };
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Run"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/runs/{id}/pause": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Run"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/runs/{id}/resume": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Run"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /** Answer the open question, or decide an unknown outcome */
+        post: operations["answer_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -382,37 +256,70 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Run"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
+        /**
+         * Cancel a run
+         * @description A model call is dropped. While an `at_most_once` call is open the run is `cancelling`, until its result is known.
+         */
+        post: operations["cancel_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/context": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
+        /** Show what the model sees */
+        get: operations["show_context"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a run's events, or follow them
+         * @description With `Accept: text/event-stream` the events come as a stream: first those after `Last-Event-ID` (or `after`), then
+         *     each as it happens, as `id: SEQ`, `event: TYPE`, `data: EVENT`. A frame `event: run` without an id has the run as
+         *     `data`, once the history is there and whenever the run changed with an event.
+         */
+        get: operations["events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause a run
+         * @description Nothing more is begun until somebody resumes it; a call that was begun is awaited.
+         */
+        post: operations["pause_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -428,303 +335,31 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Run"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        /**
+         * Release a quarantined run
+         * @description A run that took several workers down with it goes on.
+         */
+        post: operations["release_run"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/v1/inbox": {
+    "/v1/runs/{id}/resume": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Inbox"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
+        get?: never;
         put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/agents": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Agents"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/agents/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    name: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Agent"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/workers": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Workers"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/queue": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Queue"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/system": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["System"];
-                    };
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
+        /**
+         * Resume a run
+         * @description From `paused` and `failed` the run goes on; from `max_steps_reached` it goes on with 10 more steps.
+         */
+        post: operations["resume_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -740,64 +375,47 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": components["schemas"]["Login"];
-                };
-            };
-            responses: {
-                /** @description ok */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
+        /**
+         * Log a browser in
+         * @description Sets a cookie that does instead of the key, for 30 days. Scripts send `Authorization: Bearer KEY` instead.
+         */
+        post: operations["log_in"];
+        /** Log a browser out */
+        delete: operations["log_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/system": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description ok */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                /** @description problem */
-                default: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
+        /** Show what this server is */
+        get: operations["system"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
+        /** List workers: those with a lease, and those that lost theirs in the last minute */
+        get: operations["list_workers"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -807,192 +425,434 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @enum {string} */
-        Status: "running" | "waiting_human_input" | "undecided" | "paused" | "cancelling" | "complete" | "failed" | "cancelled" | "max_steps_reached" | "quarantined";
-        Usage: {
-            input_tokens: number;
-            output_tokens: number;
+        /** @description An agent's definition as it is in effect. Runs are pinned to the one they were launched with. */
+        Agent: {
+            description: string;
+            /** @description The prompt's text. */
+            instructions: string;
+            /** Format: int32 */
+            max_steps: number;
+            model: string;
+            name: string;
+            tools: components["schemas"]["ToolSpec"][];
         };
         AgentRef: {
-            name: string;
+            /** @description SHA-256 of the definition that the run is pinned to, in hex. */
             digest: string;
-        };
-        Started: {
-            worker: string;
-            epoch: number;
-            attempt: number;
-            /** Format: date-time */
-            at: string;
-        };
-        QuestionCall: {
-            id: string;
-            call_id: string;
             name: string;
-            arguments: string;
-        };
-        Question: {
-            id: string;
-            /** @enum {string} */
-            kind: "question" | "unknown_outcome";
-            text: string;
-            call: components["schemas"]["QuestionCall"] | null;
-            started: components["schemas"]["Started"] | null;
-        };
-        PendingCall: {
-            id: string;
-            call_id: string;
-            name: string;
-            arguments: string;
-            /** Format: date-time */
-            started_at: string | null;
-        };
-        Run: {
-            id: string;
-            status: components["schemas"]["Status"];
-            agent: components["schemas"]["AgentRef"];
-            task: string;
-            steps: number;
-            max_steps: number;
-            turns: number;
-            version: number;
-            tenant: string;
-            labels: {
-                [key: string]: string;
-            };
-            priority: number;
-            usage: components["schemas"]["Usage"];
-            error: string | null;
-            final_answer: string | null;
-            question: components["schemas"]["Question"] | null;
-            pending: components["schemas"]["PendingCall"][];
-            owner: string | null;
-            attempt: number;
-            epoch: number;
-            /** Format: date-time */
-            created_at: string;
-            /** Format: date-time */
-            updated_at: string;
-            /** Format: date-time */
-            finished_at: string | null;
-        };
-        RunPage: {
-            runs: components["schemas"]["Run"][];
-            next_cursor: string | null;
-        };
-        Event: {
-            id: number;
-            /** Format: date-time */
-            at: string;
-            type: string;
-            v: number;
-            data: Record<string, never>;
-        };
-        EventPage: {
-            events: components["schemas"]["Event"][];
-            next_after: number | null;
-        };
-        Launch: {
-            task: string;
-            agent?: string;
-            max_steps?: number;
-            labels?: {
-                [key: string]: string;
-            };
-            tenant?: string;
-            priority?: number;
-        };
-        Answer: {
-            question: string;
-            answer: string;
-        } | {
-            question: string;
-            /** @enum {string} */
-            decision: "happened";
-            result: unknown;
-        } | {
-            question: string;
-            /** @enum {string} */
-            decision: "did_not_happen" | "abort";
-        };
-        ContextView: {
-            items: Record<string, never>[];
-        };
-        InboxItem: {
-            run_id: string;
-            agent: string;
-            task: string;
-            question: components["schemas"]["Question"];
-            /** Format: date-time */
-            asked_at: string;
-        };
-        Inbox: {
-            items: components["schemas"]["InboxItem"][];
-        };
-        /** @enum {string} */
-        EffectClass: "pure" | "idempotent" | "at_most_once";
-        ToolSpec: {
-            name: string;
-            description: string;
-            parameters: Record<string, never>;
-            effect: components["schemas"]["EffectClass"];
-            kind: Record<string, never>;
-        };
-        Agent: {
-            name: string;
-            description: string;
-            instructions: string;
-            model: string;
-            max_steps: number;
-            tools: components["schemas"]["ToolSpec"][];
         };
         Agents: {
             agents: components["schemas"]["Agent"][];
         };
-        Worker: {
-            id: string;
-            host: string;
-            pid: number;
-            version: string;
-            concurrency: number;
-            runs: number;
-            /** Format: date-time */
-            started_at: string;
-            /** Format: date-time */
-            lease_expires_at: string;
-            alive: boolean;
+        /** @description An answer to a question, or a decision about a call whose outcome is unknown. */
+        Answer: {
+            answer: string;
+            /**
+             * Format: uuid
+             * @description The open question's id.
+             */
+            question: string;
+        } | {
+            /** @enum {string} */
+            decision: "happened";
+            /** Format: uuid */
+            question: string;
+            result: unknown;
+        } | {
+            /** @enum {string} */
+            decision: "did_not_happen" | "abort";
+            /** Format: uuid */
+            question: string;
         };
-        Workers: {
-            workers: components["schemas"]["Worker"][];
+        /** @description The conversation as the model is shown it, without its instructions. */
+        ContextView: {
+            items: Record<string, never>[];
         };
-        Queue: {
-            due: number;
-            later: number;
-            oldest_ms: number;
-            owned: number;
-        };
-        StoreInfo: {
-            engine: string;
-            engine_version: string;
-            synchronous: string;
-            schema: number;
-        };
-        System: {
-            version: string;
+        Details: {
+            /** @description Whether the built-in practice model answers, for want of a real one. */
             practice_model: boolean;
-            test_tools: boolean;
-            default_agent: string;
+            /** @description Why it is not ready. */
+            reason?: string | null;
             store: components["schemas"]["StoreInfo"];
+            /** @description Whether tools that crash on purpose are there. */
+            test_tools: boolean;
+            /** @description What an operator should know, though it keeps nobody from working. */
+            warnings: string[];
+            workers: components["schemas"]["WorkerCount"];
+        };
+        /**
+         * @description What may be done with a call whose result is not known.
+         * @enum {string}
+         */
+        EffectClass: "pure" | "idempotent" | "at_most_once";
+        /** @description Something that happened to a run. */
+        Event: {
+            at: components["schemas"]["Time"];
+            /** @description What belongs to an event of this type. */
+            data: Record<string, never>;
+            /**
+             * Format: int64
+             * @description Counts from 1 in each run.
+             */
+            id: number;
+            /** @description `launched`, `model_replied`, `tool_returned` and so on. */
+            type: string;
+            /**
+             * Format: int32
+             * @description The version of the event's format.
+             */
+            v: number;
+        };
+        EventPage: {
+            events: components["schemas"]["Event"][];
+            /**
+             * Format: int64
+             * @description Goes into `after` to get the next page; null when this is all there is now.
+             */
+            next_after: number | null;
+        };
+        /** @description A member of a request that is not as it has to be. */
+        FieldError: {
+            /** @description The member, parameter or header, such as `labels.team`. */
+            field: string;
+            problem: string;
+        };
+        Inbox: {
+            /** @description Oldest first, at most 500. */
+            items: components["schemas"]["InboxItem"][];
+        };
+        InboxItem: {
+            /** @description The agent's name. */
+            agent: string;
+            asked_at: components["schemas"]["Time"];
+            question: components["schemas"]["Question"];
+            /** Format: uuid */
+            run_id: string;
+            task: string;
+        };
+        /** @description One thing that is wrong with a body. */
+        Invalid: {
+            /** @description `body`, then the member, or the byte at which the JSON ends to be JSON. */
+            loc: Record<string, never>[];
+            msg: string;
+            type: string;
+        };
+        /** @description What to launch. */
+        Launch: {
+            /** @description The agent's name; without it the default agent. */
+            agent?: string | null;
+            /** @description At most 32, to find the run by. Keys are letters, digits and `. _ - /`. */
+            labels?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Format: int32
+             * @description The agent's own limit, where it is not given.
+             */
+            max_steps?: number | null;
+            /**
+             * Format: int32
+             * @description Higher goes first; without it 0.
+             */
+            priority?: number | null;
+            /** @description What the agent is to do, in plain language. */
+            task: string;
+            /** @description Letters, digits and `. _ -`; without it `default`. */
+            tenant?: string | null;
+        };
+        LaunchRequest: {
+            /** @description An agent's name; without it the default agent. */
+            agent?: string | null;
+            input_prompt: string;
         };
         Login: {
             api_key: string;
         };
-        Problem: {
-            type: string;
-            title: string;
-            status: number;
+        /** @description An error, with whatever members a problem has beside its `detail`. */
+        OriginalError: {
             detail: string;
-        } & {
-            [key: string]: unknown;
+        };
+        /** @description A body that is not valid: what is wrong, and where. */
+        OriginalInvalid: {
+            detail: components["schemas"]["Invalid"][];
+        };
+        PauseRequest: {
+            id: string;
+        };
+        PendingCall: {
+            /** @description As the model wrote them; not necessarily JSON. */
+            arguments: string;
+            call_id: string;
+            /** Format: uuid */
+            id: string;
+            name: string;
+            started_at: components["schemas"]["Time"] | null;
+        };
+        PendingToolCall: {
+            /** @description Empty where the model wrote no JSON object. */
+            arguments: Record<string, never>;
+            call_id: string;
+            name: string;
+            type: string;
+        };
+        /** @description What an error response looks like; some carry further members, such as `run_status` or `open_question`. */
+        Problem: {
+            /** @description What went wrong this time. */
+            detail: string;
+            /** @description Each member that is not as it has to be, where the slug is `invalid-request`. */
+            errors?: components["schemas"]["FieldError"][] | null;
+            /**
+             * Format: int32
+             * @description The HTTP status code.
+             */
+            status: number;
+            title: string;
+            /** @description `urn:piton:problem:` and a stable slug. */
+            type: string;
+        };
+        ProvideInputRequest: {
+            answer: string;
+            /** @description The call id of the question that is meant: refused if another is open. */
+            call_id?: string | null;
+            id: string;
+        };
+        /** @description A question of the model's, or a call whose outcome is unknown. Either is answered at `/v1/runs/{id}/answer`. */
+        Question: {
+            call: components["schemas"]["QuestionCall"] | null;
+            /**
+             * Format: uuid
+             * @description What an answer has to name.
+             */
+            id: string;
+            kind: components["schemas"]["QuestionKind"];
+            started: components["schemas"]["Started"] | null;
+            /** @description The question, or why the outcome is unknown. */
+            text: string;
+        };
+        QuestionCall: {
+            /** @description As the model wrote them; not necessarily JSON. */
+            arguments: string;
+            /** @description What the model knows the call by. */
+            call_id: string;
+            /**
+             * Format: uuid
+             * @description Also the call's idempotency key.
+             */
+            id: string;
+            name: string;
+        };
+        /** @enum {string} */
+        QuestionKind: "question" | "unknown_outcome";
+        Queue: {
+            /**
+             * Format: int64
+             * @description Jobs that wait for a worker.
+             */
+            due: number;
+            /**
+             * Format: int64
+             * @description Jobs for later.
+             */
+            later: number;
+            /**
+             * Format: int64
+             * @description Milliseconds the oldest due job has waited.
+             */
+            oldest_ms: number;
+            /**
+             * Format: int64
+             * @description Runs that a worker holds now.
+             */
+            owned: number;
+        };
+        /** @description Whether launches are taken now. Callers without the API key, where one is set, see `status` only. */
+        Ready: (components["schemas"]["Details"] | null) & {
+            /** @description `ready` or `not_ready`. */
+            status: string;
+        };
+        ResumeRequest: {
+            id: string;
+        };
+        /** @description One execution of an agent, from launch to outcome. */
+        Run: {
+            agent: components["schemas"]["AgentRef"];
+            /**
+             * Format: int32
+             * @description Tries at the step under way; 0 between steps.
+             */
+            attempt: number;
+            created_at: components["schemas"]["Time"];
+            /** Format: int64 */
+            epoch: number;
+            /** @description Why the run did not come to an answer. */
+            error: string | null;
+            final_answer: string | null;
+            finished_at: components["schemas"]["Time"] | null;
+            /** Format: uuid */
+            id: string;
+            labels: {
+                [key: string]: string;
+            };
+            /** Format: int32 */
+            max_steps: number;
+            /** @description The worker that holds the run now. */
+            owner: string | null;
+            /** @description What the model asked for and is not carried out yet, in order. */
+            pending: components["schemas"]["PendingCall"][];
+            /**
+             * Format: int32
+             * @description Higher goes first; 0 is normal.
+             */
+            priority: number;
+            question: components["schemas"]["Question"] | null;
+            status: components["schemas"]["Status"];
+            /**
+             * Format: int32
+             * @description Steps taken: model calls, questions put, and the final answer.
+             */
+            steps: number;
+            /** @description The task's first 200 characters on one line; the whole is in the first event. */
+            task: string;
+            tenant: string;
+            /**
+             * Format: int32
+             * @description Model replies recorded.
+             */
+            turns: number;
+            updated_at: components["schemas"]["Time"];
+            usage: components["schemas"]["Usage"];
+            /**
+             * Format: int64
+             * @description The id of the last event.
+             */
+            version: number;
+        };
+        RunPage: {
+            /** @description Goes into `cursor` to get the next page; null on the last one. */
+            next_cursor: string | null;
+            runs: components["schemas"]["Run"][];
+        };
+        Started: {
+            at: components["schemas"]["Time"];
+            /** Format: int32 */
+            attempt: number;
+            /** Format: int64 */
+            epoch: number;
+            worker: string;
+        };
+        State: {
+            context: Record<string, never>[];
+            error: string | null;
+            final_answer: string | null;
+            /** Format: uuid */
+            id: string;
+            /** @description What the model asked for and is not carried out yet. */
+            pending_tool_calls: components["schemas"]["PendingToolCall"][];
+            /** @description `running`, `waiting_human_input`, `paused`, `complete`, `failed` or `max_steps_reached`. */
+            status: string;
+            /** Format: int32 */
+            steps: number;
+        };
+        /**
+         * @description Where a run stands.
+         * @enum {string}
+         */
+        Status: "running" | "waiting_human_input" | "undecided" | "paused" | "cancelling" | "complete" | "failed" | "cancelled" | "max_steps_reached" | "quarantined";
+        StoreInfo: {
+            /** @description `sqlite` or `postgres`. */
+            engine: string;
+            engine_version: string;
+            /**
+             * Format: int32
+             * @description The schema's number.
+             */
+            schema: number;
+            /** @description `full`: what was acknowledged survives a loss of power. `normal`: it survives the death of any process. */
+            synchronous: string;
+        };
+        System: {
+            /** @description The agent that is launched when none is named. */
+            default_agent: string;
+            /** @description The model of agents that name none. */
+            model: string;
+            /** @description Whether the built-in practice model answers, for want of a real one. */
+            practice_model: boolean;
+            store: components["schemas"]["StoreInfo"];
+            /** @description Whether tools that crash on purpose are there. */
+            test_tools: boolean;
+            version: string;
+        };
+        /** Format: date-time */
+        Time: string;
+        /** @description How a tool is carried out. */
+        ToolKind: {
+            /** @enum {string} */
+            kind: "ask_human";
+        } | {
+            /** @enum {string} */
+            kind: "final_answer";
+        } | {
+            /** @enum {string} */
+            kind: "builtin";
+        } | {
+            /** @description Whether private, loopback and link-local addresses may be called. */
+            allow_private: boolean;
+            /** @description Values are shown only where they are references such as `env:LEDGER_TOKEN`. */
+            headers: {
+                [key: string]: string;
+            };
+            /** @enum {string} */
+            kind: "http";
+            method: string;
+            /** Format: int64 */
+            timeout_ms: number;
+            /** @description Without credentials and query, which may hold secrets. */
+            url: string;
+        };
+        ToolSpec: {
+            description: string;
+            effect: components["schemas"]["EffectClass"];
+            kind: components["schemas"]["ToolKind"];
+            name: string;
+            /** @description JSON Schema of the arguments. */
+            parameters: Record<string, never>;
+        };
+        Usage: {
+            /** Format: int64 */
+            input_tokens: number;
+            /** Format: int64 */
+            output_tokens: number;
+        };
+        Worker: {
+            /** @description Whether its lease is in force. */
+            alive: boolean;
+            /**
+             * Format: int32
+             * @description Runs it advances at once, at most.
+             */
+            concurrency: number;
+            host: string;
+            id: string;
+            lease_expires_at: components["schemas"]["Time"];
+            /** Format: int32 */
+            pid: number;
+            /**
+             * Format: int32
+             * @description Runs it holds now.
+             */
+            runs: number;
+            started_at: components["schemas"]["Time"];
+            version: string;
+        };
+        WorkerCount: {
+            /**
+             * Format: int64
+             * @description Those whose lease is in force.
+             */
+            alive: number;
+        };
+        Workers: {
+            workers: components["schemas"]["Worker"][];
         };
     };
     responses: never;
@@ -1002,4 +862,1116 @@ export interface components {
     pathItems: never;
 }
 export type $defs = Record<string, never>;
-export type operations = Record<string, never>;
+export interface operations {
+    original_launch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LaunchRequest"];
+            };
+        };
+        responses: {
+            /** @description The initial state */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["State"];
+                };
+            };
+            /** @description Not valid */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalInvalid"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+        };
+    };
+    original_pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PauseRequest"];
+            };
+        };
+        responses: {
+            /** @description The state, paused */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["State"];
+                };
+            };
+            /** @description `Cannot pause agent. Current status: X. Only agents with status 'running' can be paused.` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+            /** @description `State not found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+            /** @description Not valid */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalInvalid"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+        };
+    };
+    original_provide_input: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProvideInputRequest"];
+            };
+        };
+        responses: {
+            /** @description The state with the answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["State"];
+                };
+            };
+            /** @description `State is not waiting for human input. Current status: X` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+            /** @description `State not found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+            /** @description Another question is open */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+            /** @description Not valid */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalInvalid"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+        };
+    };
+    original_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResumeRequest"];
+            };
+        };
+        responses: {
+            /** @description The state, running again */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["State"];
+                };
+            };
+            /** @description `Agent is waiting for human input`, or `Cannot resume agent. Current status: X.` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+            /** @description `State not found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+            /** @description `Agent is already running for this state` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+            /** @description Not valid */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalInvalid"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+        };
+    };
+    original_state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The state's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The state as it is */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["State"];
+                };
+            };
+            /** @description `State not found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
+        };
+    };
+    healthz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+        };
+    };
+    readyz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Ready */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ready"];
+                };
+            };
+            /** @description Not ready, and why */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ready"];
+                };
+            };
+        };
+    };
+    list_agents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What may be launched */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agents"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The agent's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The agent */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"];
+                };
+            };
+            /** @description No such agent */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    inbox: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What waits for a human */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Inbox"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The queue */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_runs: {
+        parameters: {
+            query?: {
+                /** @description One or more statuses, separated by commas */
+                status?: string;
+                /** @description Part of the task, or the beginning of an id */
+                q?: string;
+                /** @description An agent's name */
+                agent?: string;
+                /** @description A tenant */
+                tenant?: string;
+                /** @description `key:value`; may be given several times, and each must hold */
+                label?: string;
+                /** @description The `next_cursor` of the page before */
+                cursor?: string;
+                /** @description Runs on a page; 50 if not given */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of runs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunPage"];
+                };
+            };
+            /** @description Not valid */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    launch: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 1 to 255 visible ASCII characters, unique per tenant for 24 hours */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Launch"];
+            };
+        };
+        responses: {
+            /** @description The run as it stands; launched before, if `Idempotent-Replayed` says so */
+            201: {
+                headers: {
+                    /** @description `true` where the key was used before */
+                    "Idempotent-Replayed"?: string;
+                    /** @description Where the run is */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description Not valid, or the key was used with another body */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run as it stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description No such run */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    answer_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Answer"];
+            };
+        };
+        responses: {
+            /** @description The run after it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description No such run */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not the open question, or it wants another kind of answer */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not valid */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Cancelled, or cancelling */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description No such run */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not in the run's status */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_context: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The items, in the shape of the Responses API */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContextView"];
+                };
+            };
+            /** @description No such run */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    events: {
+        parameters: {
+            query?: {
+                /** @description Only events after this id; 0 if not given */
+                after?: number;
+                /** @description Events on a page; 500 if not given. A stream has no limit */
+                limit?: number;
+            };
+            header?: {
+                /** @description The last event that was seen, for a stream */
+                "Last-Event-ID"?: string | null;
+            };
+            path: {
+                /** @description The run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of events, or a stream */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventPage"];
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The Last-Event-ID is not one of this run's */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such run */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not valid */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pause_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Paused. A model call under way is still recorded when it ends */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description No such run */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not in the run's status */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Running again */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description No such run */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not in the run's status */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Running again */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description No such run */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not in the run's status */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    log_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Login"];
+            };
+        };
+        responses: {
+            /** @description In */
+            204: {
+                headers: {
+                    /** @description The session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not the key */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many at once */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    log_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Out */
+            204: {
+                headers: {
+                    /** @description No session */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    system: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The server */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["System"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_workers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workers"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+}

@@ -16,3 +16,23 @@ function subscribe(watcher: () => void): () => void {
 }
 
 export const useLocked = (): boolean => useSyncExternalStore(subscribe, () => locked);
+
+const KEY = 'piton.signed-in';
+
+/** Whether this browser signed in, as far as it remembers: the cookie itself is out of a script's reach. */
+export function wasSignedIn(): boolean {
+  try {
+    return localStorage.getItem(KEY) !== null;
+  } catch {
+    return false;
+  }
+}
+
+export function rememberSignedIn(isIn: boolean): void {
+  try {
+    if (isIn) localStorage.setItem(KEY, '1');
+    else localStorage.removeItem(KEY);
+  } catch {
+    // Storage may be switched off; then no button offers to sign out.
+  }
+}

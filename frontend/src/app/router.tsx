@@ -1,4 +1,4 @@
-import { createRootRoute, createRoute, createRouter, Link } from '@tanstack/react-router';
+import { createRootRoute, createRoute, createRouter, Link, type RouterHistory } from '@tanstack/react-router';
 import { Compass } from 'lucide-react';
 import { Card } from '@/components/card';
 import { Empty, Page } from '@/components/page';
@@ -72,8 +72,10 @@ const stringifySearch = (search: Record<string, unknown>) => {
   return text === '' ? '' : `?${text.replaceAll('%2C', ',')}`;
 };
 
-export const makeRouter = () =>
+/** Without a history the browser's own. */
+export const makeRouter = (history?: RouterHistory) =>
   createRouter({
+    ...(history && { history }),
     routeTree: root.addChildren([home, runs, run, inbox, agents, system]),
     parseSearch,
     stringifySearch,

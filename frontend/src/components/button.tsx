@@ -9,7 +9,7 @@ const LOOKS: Record<Look, string> = {
   primary: 'bg-accent text-on-accent shadow-card hover:brightness-110 active:brightness-95',
   plain: 'border border-line bg-surface text-ink shadow-card hover:bg-hover',
   quiet: 'text-muted hover:bg-hover hover:text-ink',
-  danger: 'border border-line bg-surface text-bad shadow-card hover:bg-bad/10',
+  danger: 'border border-line bg-surface text-bad shadow-card hover:bg-bad-soft',
 };
 
 const shape = (look: Look, small: boolean, iconOnly: boolean) =>

@@ -28,12 +28,12 @@ export function Card({ title, aside, flush = false, children }: CardProps) {
 type Tone = 'run' | 'wait' | 'unknown' | 'ok' | 'bad' | 'limit' | 'off';
 
 const EDGES: Record<Tone, string> = {
-  run: 'border-run/35 bg-run/5',
-  wait: 'border-wait/40 bg-wait/6',
-  unknown: 'border-unknown/35 bg-unknown/5',
-  ok: 'border-ok/35 bg-ok/5',
-  bad: 'border-bad/35 bg-bad/5',
-  limit: 'border-limit/35 bg-limit/5',
+  run: 'border-run/30 bg-run-soft',
+  wait: 'border-wait/30 bg-wait-soft',
+  unknown: 'border-unknown/30 bg-unknown-soft',
+  ok: 'border-ok/30 bg-ok-soft',
+  bad: 'border-bad/30 bg-bad-soft',
+  limit: 'border-limit/30 bg-limit-soft',
   off: 'border-line bg-sunken',
 };
 

@@ -48,7 +48,7 @@ export function Dialog({ title, onClose, shape = 'box', children }: DialogProps)
           <h2 className="font-semibold">{title}</h2>
           <Button look="quiet" Icon={X} aria-label="Close" onClick={onClose} />
         </header>
-        <div className="min-h-0 flex-1 overflow-y-auto p-4">{children}</div>
+        <div className="min-h-0 flex-1 overflow-y-auto overscroll-contain p-4">{children}</div>
       </div>
     </dialog>
   );

@@ -68,7 +68,7 @@ export function TextArea({
       className={clsx(
         'field-sizing-content max-h-[40vh] resize-none',
         bare
-          ? 'w-full bg-transparent px-4 pt-3.5 pb-2 text-lg text-ink outline-none placeholder:text-faint'
+          ? 'min-h-20 w-full bg-transparent px-4 pt-3.5 pb-2 text-lg text-ink outline-none placeholder:text-faint'
           : clsx(box, 'px-2.5 py-1.5'),
       )}
     />
@@ -77,8 +77,11 @@ export function TextArea({
 
 export function Select({ children, ...props }: Omit<ComponentProps<'select'>, 'className'>) {
   return (
-    <span className="relative inline-flex min-w-0">
-      <select {...props} className={clsx(box, 'h-8 appearance-none truncate pr-7 pl-2.5 max-sm:h-10')}>
+    <span className="relative inline-flex">
+      <select
+        {...props}
+        className={clsx(box, 'h-8 max-w-44 appearance-none truncate pr-7 pl-2.5 max-sm:h-10')}
+      >
         {children}
       </select>
       <ChevronDown

@@ -13,7 +13,7 @@ const INKS: Record<TokenKind, string> = {
 
 /** JSON text laid out to be read; text that is no JSON as it is. */
 export function Json({ text, lines_max = 14 }: { text: string; lines_max?: number }) {
-  const tokens = useMemo(() => jsonTokens(text), [text]);
+  const tokens = useMemo(() => laidOutFor(text), [text]);
   const laidOut = useMemo(() => tokens?.map((token) => token.text).join('') ?? '', [tokens]);
   const clipped = useClip(laidOut, 2_000, lines_max);
   if (!tokens) return <Boxed copy={text}>{<Prose text={text} mono />}</Boxed>;
@@ -31,6 +31,15 @@ export function Json({ text, lines_max = 14 }: { text: string; lines_max?: numbe
       <ShowAll {...clipped} />
     </Boxed>
   );
+}
+
+/** Short JSON stays on one line. */
+const LINE_CHARS_MAX = 72;
+
+function laidOutFor(text: string): Token[] | null {
+  const tokens = jsonTokens(text);
+  if (!tokens || text.length > LINE_CHARS_MAX) return tokens;
+  return tokens.map((token) => (token.text.startsWith('\n') ? { ...token, text: ' ' } : token));
 }
 
 function Boxed({ copy, children }: { copy: string; children: React.ReactNode }) {

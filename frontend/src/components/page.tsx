@@ -22,7 +22,7 @@ export function Page({ title, lead, actions, width = 'wide', children }: PagePro
         width === 'wide' ? 'max-w-6xl' : 'max-w-3xl',
       )}
     >
-      <header className="mb-5 flex flex-wrap items-end justify-between gap-x-4 gap-y-2">
+      <header className="mb-5 flex items-end justify-between gap-4">
         <div className="min-w-0">
           <h1 className="text-xl font-semibold tracking-tight">{title}</h1>
           {lead && <p className="mt-0.5 text-muted">{lead}</p>}

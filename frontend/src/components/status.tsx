@@ -26,13 +26,13 @@ interface Look {
 }
 
 /** How each status looks: never by colour alone, each has a shape of its own. */
-export const LOOKS: Record<Status, Look> = {
+const LOOKS: Record<Status, Look> = {
   running: {
     label: 'Running',
     meaning: 'A worker carries it on.',
     Icon: LoaderCircle,
     ink: 'text-run',
-    fill: 'bg-run/10',
+    fill: 'bg-run-soft',
     turns: true,
   },
   waiting_human_input: {
@@ -40,28 +40,28 @@ export const LOOKS: Record<Status, Look> = {
     meaning: 'It asked a question and waits.',
     Icon: MessageCircleQuestionMark,
     ink: 'text-wait',
-    fill: 'bg-wait/12',
+    fill: 'bg-wait-soft',
   },
   undecided: {
     label: 'Outcome unknown',
     meaning: 'A call began and its result is not known: somebody has to decide.',
     Icon: TriangleAlert,
     ink: 'text-unknown',
-    fill: 'bg-unknown/10',
+    fill: 'bg-unknown-soft',
   },
   paused: {
     label: 'Paused',
     meaning: 'It goes on when it is resumed.',
     Icon: CirclePause,
     ink: 'text-hold',
-    fill: 'bg-hold/10',
+    fill: 'bg-hold-soft',
   },
   cancelling: {
     label: 'Cancelling',
     meaning: 'It ends as soon as the call under way has ended.',
     Icon: CircleDotDashed,
     ink: 'text-off',
-    fill: 'bg-off/10',
+    fill: 'bg-off-soft',
     turns: true,
   },
   complete: {
@@ -69,35 +69,35 @@ export const LOOKS: Record<Status, Look> = {
     meaning: 'It gave its answer.',
     Icon: CircleCheck,
     ink: 'text-ok',
-    fill: 'bg-ok/10',
+    fill: 'bg-ok-soft',
   },
   failed: {
     label: 'Failed',
     meaning: 'It could not go on; it may be resumed.',
     Icon: CircleX,
     ink: 'text-bad',
-    fill: 'bg-bad/10',
+    fill: 'bg-bad-soft',
   },
   cancelled: {
     label: 'Cancelled',
     meaning: 'Somebody ended it.',
     Icon: Ban,
     ink: 'text-off',
-    fill: 'bg-off/10',
+    fill: 'bg-off-soft',
   },
   max_steps_reached: {
     label: 'Step limit',
     meaning: 'It used all its steps; a resume grants ten more.',
     Icon: OctagonMinus,
     ink: 'text-limit',
-    fill: 'bg-limit/10',
+    fill: 'bg-limit-soft',
   },
   quarantined: {
     label: 'Quarantined',
     meaning: 'Its steps took workers down again and again, so it is kept apart.',
     Icon: ShieldAlert,
     ink: 'text-bad',
-    fill: 'bg-bad/10',
+    fill: 'bg-bad-soft',
   },
 };
 
@@ -108,7 +108,7 @@ const lookOf = (status: Status): Look =>
     meaning: '',
     Icon: CircleDotDashed,
     ink: 'text-off',
-    fill: 'bg-off/10',
+    fill: 'bg-off-soft',
   };
 
 export function StatusIcon({ status, className }: { status: Status; className?: string }) {
@@ -144,3 +144,11 @@ export function StatusBadge({ status, stale = false }: { status: Status; stale?:
     </span>
   );
 }
+
+/** The status in its words, where its icon stands apart. */
+export function StatusWord({ status }: { status: Status }) {
+  const { label, ink } = lookOf(status);
+  return <span className={ink}>{label}</span>;
+}
+
+export const statusLabel = (status: Status): string => lookOf(status).label;

@@ -12,7 +12,7 @@ export function Untrusted({ text }: { text: string }) {
         // biome-ignore lint/suspicious/noArrayIndexKey: the parts of one text keep their places
         key={index}
         title={part.name}
-        className="mx-px rounded-sm bg-unknown/12 px-0.5 font-mono text-[0.85em] text-unknown"
+        className="mx-px rounded-sm bg-unknown-soft px-0.5 font-mono text-[0.85em] text-unknown"
       >
         {part.text}
       </span>

@@ -7,7 +7,7 @@ import { ButtonLink } from '@/components/button';
 import { Card } from '@/components/card';
 import { Empty, Loading, useTitle } from '@/components/page';
 import { ProblemNotice } from '@/components/problem';
-import { LOOKS, StatusBadge } from '@/components/status';
+import { StatusBadge, statusLabel } from '@/components/status';
 import { Tabs } from '@/components/tabs';
 import { Prose } from '@/components/text';
 import { Answering } from '@/features/inbox/components/answering';
@@ -31,16 +31,32 @@ export function RunPage() {
   return <OneRun key={id} id={id} />;
 }
 
-/** The stream tells what happens; this slow question is the net under it, for what no event tells. */
-const NET_MS = 5_000;
+/** Over for good: unlike a failed run it cannot be resumed. */
+const isOver = ({ status }: Run) => status === 'complete' || status === 'cancelled';
+
+/**
+ * The stream tells what happens. This question is the net under it, and tells what no event does: that a worker took
+ * the run. In milliseconds; never again for a run that is over for good.
+ */
+function askAgainAfter(run: Run | undefined): number | false {
+  if (run && isOver(run)) return false;
+  return run?.status === 'running' && run.owner === null ? 1_000 : 5_000;
+}
 
 function OneRun({ id }: { id: string }) {
   const client = useQueryClient();
-  const { data: run, error, refetch } = useQuery({ ...runQuery(client, id), refetchInterval: NET_MS });
+  const {
+    data: run,
+    error,
+    refetch,
+  } = useQuery({
+    ...runQuery(client, id),
+    refetchInterval: (query) => askAgainAfter(query.state.data),
+  });
   const stream = useRunStream(id);
   const { event } = route.useSearch();
   const task = stream.timeline.task ?? run?.task ?? '';
-  useTitle(run ? `${LOOKS[run.status]?.label ?? run.status}: ${oneLine(task).slice(0, 60)}` : 'Run');
+  useTitle(run ? `${statusLabel(run.status)}: ${oneLine(task).slice(0, 60)}` : 'Run');
 
   if (!run) return <NoRun error={error} retry={() => void refetch()} />;
   return (
@@ -97,7 +113,7 @@ function Header({ run, task, stream }: { run: Run; task: string; stream: RunStre
           <span role="status">
             <StatusBadge status={run.status} stale={isStale} />
           </span>
-          <ConnectionState connection={stream.connection} />
+          <ConnectionState connection={stream.connection} isOver={isOver(run)} />
         </div>
         <div className="flex flex-wrap gap-2">
           {stream.timeline.task !== null && (

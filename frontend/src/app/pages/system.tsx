@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { LogOut, TriangleAlert } from 'lucide-react';
+import { wasSignedIn } from '@/api/session';
 import { Button } from '@/components/button';
 import { Card, Notice } from '@/components/card';
 import { Facts, Figure } from '@/components/facts';
@@ -68,7 +69,9 @@ export function SystemPage() {
           {system.data?.practice_model ? (
             <PracticeWords />
           ) : (
-            <p className="text-sm text-muted">A real model answers; each agent names its own.</p>
+            <p className="text-sm text-muted">
+              Agents that name none ask <code className="text-ink">{system.data?.model}</code>.
+            </p>
           )}
         </Card>
       </div>
@@ -77,7 +80,7 @@ export function SystemPage() {
           <div className="w-44">
             <ThemeButton />
           </div>
-          <SignOut />
+          {wasSignedIn() && <SignOut />}
         </div>
       </Card>
     </Page>

@@ -117,9 +117,12 @@ function tell(story: Timeline, event: RunEvent): void {
   const change = changeOf(event);
   if (change && onCall(story, event, change)) return;
   if (event.type === 'completed') {
-    settleCalls(story, event, (call) => (call.kind === 'final_answer' ? 'final' : 'dropped'));
+    const { answer } = event.data;
+    settleCalls(story, event, (call) =>
+      call.kind === 'final_answer' ? { state: 'final', answer } : { state: 'dropped' },
+    );
   }
-  if (event.type === 'cancelled') settleCalls(story, event, () => 'dropped');
+  if (event.type === 'cancelled') settleCalls(story, event, () => ({ state: 'dropped' }));
   story.entries.push(momentOf(event));
 }
 
@@ -214,12 +217,12 @@ function onCall(story: Timeline, event: RunEvent, change: Change): boolean {
 }
 
 /** What becomes of the calls that were still to be carried out when the run ended. */
-function settleCalls(story: Timeline, event: RunEvent, stateOf: (call: Call) => CallState): void {
+function settleCalls(story: Timeline, event: RunEvent, becomes: (call: Call) => Partial<Call>): void {
   const at = story.entries.findLastIndex((entry) => entry.kind === 'turn');
   const last = story.entries[at];
   if (last?.kind !== 'turn' || !last.calls.some(isOpen)) return;
   const calls = last.calls.map((call) =>
-    isOpen(call) ? { ...call, state: stateOf(call), at: event.at, events: [...call.events, event.id] } : call,
+    isOpen(call) ? { ...call, ...becomes(call), at: event.at, events: [...call.events, event.id] } : call,
   );
   story.entries[at] = { ...last, calls };
 }

@@ -2,7 +2,7 @@ import type { ReactNode } from 'react';
 import type { Agent, ToolSpec } from '@/api/types';
 import { Card } from '@/components/card';
 import { Facts, Tag } from '@/components/facts';
-import { Prose } from '@/components/text';
+import { Prose, Untrusted } from '@/components/text';
 
 const EFFECTS: Record<ToolSpec['effect'], { label: string; meaning: string }> = {
   pure: { label: 'pure', meaning: 'Changes nothing outside: may be called again at will' },
@@ -68,18 +68,31 @@ export function AgentCard({
 }
 
 function ToolRow({ tool }: { tool: ToolSpec }) {
-  const effect = EFFECTS[tool.effect];
   const members = Object.keys((tool.parameters as { properties?: object }).properties ?? {});
   return (
     <li className="min-w-0 px-3 py-2">
       <div className="flex min-w-0 items-baseline justify-between gap-2">
         <code className="min-w-0 text-sm wrap-anywhere">
-          <span className="font-medium">{tool.name}</span>
-          <span className="text-faint">({members.join(', ')})</span>
+          <span className="font-medium">
+            <Untrusted text={tool.name} />
+          </span>
+          <span className="text-faint">
+            (<Untrusted text={members.join(', ')} />)
+          </span>
         </code>
-        <Tag title={effect?.meaning}>{effect?.label ?? tool.effect}</Tag>
+        <ToolTag tool={tool} />
       </div>
-      <p className="text-xs text-muted">{tool.description}</p>
+      <p className="text-xs text-muted">
+        <Untrusted text={tool.description} />
+      </p>
     </li>
   );
+}
+
+function ToolTag({ tool }: { tool: ToolSpec }) {
+  const { kind } = tool.kind;
+  if (kind === 'ask_human') return <Tag title="The run waits for the answer">asks you</Tag>;
+  if (kind === 'final_answer') return <Tag title="The run is complete with it">ends the run</Tag>;
+  const effect = EFFECTS[tool.effect];
+  return <Tag title={effect?.meaning}>{effect?.label ?? tool.effect}</Tag>;
 }

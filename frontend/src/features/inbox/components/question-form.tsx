@@ -138,7 +138,7 @@ function DecisionForm(props: FormProps) {
       <p className="text-sm text-muted">
         Look where the call would have left its mark, for example by its key, then say what you found.
       </p>
-      <fieldset className="flex flex-col gap-1.5">
+      <fieldset className="grid gap-2 sm:grid-cols-3">
         <legend className="sr-only">Did it happen?</legend>
         {CHOICES.map((choice) => (
           <label

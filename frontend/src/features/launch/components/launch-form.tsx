@@ -53,7 +53,9 @@ export function LaunchForm({ agents, defaultAgent, examples, onLaunched }: Launc
         </Field>
         <div className="flex min-w-0 items-center justify-between gap-3 px-2 pb-2">
           <div className="flex min-w-0 items-center gap-2">
-            <AgentPicker agents={agents} agent={agent} onChoose={setChosen} />
+            <span className="shrink-0">
+              <AgentPicker agents={agents} agent={agent} onChoose={setChosen} />
+            </span>
             <span className="truncate text-xs text-muted max-md:hidden">
               {agents.find(({ name }) => name === agent)?.description}
             </span>

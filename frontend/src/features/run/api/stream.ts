@@ -36,17 +36,11 @@ export function useRunStream(id: string): RunStream {
     if (!isVisible || isLocked) return;
     let queue: RunEvent[] = [];
     let frame = 0;
-    let refresh: ReturnType<typeof setTimeout> | undefined;
     const flush = () => {
       frame = 0;
       const events = queue;
       queue = [];
       setTimeline((before) => fold(before, events));
-      // Steps, tokens and pending calls stand on the run itself; one request for a burst of events.
-      refresh ??= setTimeout(() => {
-        refresh = undefined;
-        void client.invalidateQueries({ queryKey: keys.run(id) });
-      }, 150);
     };
     const onFrame = ({ event, data }: Frame) => {
       if (event === 'run') {
@@ -71,7 +65,6 @@ export function useRunStream(id: string): RunStream {
     return () => {
       stop();
       cancelAnimationFrame(frame);
-      clearTimeout(refresh);
     };
   }, [client, id, isVisible, isLocked]);
 

@@ -23,7 +23,7 @@ export function useRunActions(run: Run | undefined) {
   const send = (verb: Verb) => command.mutate(verb, { onSettled: () => setAsking(false) });
 
   const buttons = (
-    <div className="flex flex-wrap gap-2">
+    <>
       {can('release') || busy('release') ? (
         <Button Icon={ShieldCheck} busy={busy('release')} onClick={() => send('release')}>
           Release
@@ -52,7 +52,7 @@ export function useRunActions(run: Run | undefined) {
           A cancelled run cannot be resumed. What its tools have done stays done; a call under way is awaited.
         </Confirm>
       )}
-    </div>
+    </>
   );
   const trouble = command.isError ? <ProblemNotice error={command.error} /> : null;
   return { buttons, trouble };

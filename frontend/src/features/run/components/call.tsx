@@ -132,12 +132,16 @@ function Outcome({ call, isShown }: { call: Call; isShown: boolean }) {
           <Prose text={call.question} />
         </Said>
       )}
-      {call.answer !== undefined && (
+      {call.answer !== undefined && call.state !== 'final' && (
         <Said who="Answer" aside={<Clock at={call.at} />}>
           <Prose text={call.answer} />
         </Said>
       )}
-      {call.state === 'final' && <Said>Given at the top of this page.</Said>}
+      {call.answer !== undefined && call.state === 'final' && (
+        <Said>
+          <Prose text={call.answer} lines_max={3} chars_max={240} />
+        </Said>
+      )}
       {call.reason !== undefined && (
         <p className="text-sm text-unknown">
           <Untrusted text={call.reason} />

@@ -25,7 +25,9 @@ export function EventLog({ events }: { events: RunEvent[] }) {
             <span className="text-xs text-faint max-sm:hidden">
               <Clock at={event.at} />
             </span>
-            <code className="w-36 shrink-0 truncate text-xs font-medium sm:w-40">{event.type}</code>
+            <code className="w-36 shrink-0 truncate text-xs font-medium sm:w-40">
+              <Untrusted text={event.type} />
+            </code>
             <code className="min-w-0 flex-1 truncate text-xs text-muted">
               <Untrusted text={clip(jsonText(event.data), 200).shown} />
             </code>

@@ -29,7 +29,7 @@ export function Story({ timeline, run }: { timeline: Timeline; run: Run | undefi
   const isAdvancing = run?.status === 'running' && run.owner !== null;
   const front = isAdvancing ? run.pending[0]?.id : undefined;
   return (
-    <ol className="relative flex flex-col gap-4 pl-9 before:absolute before:top-3 before:bottom-3 before:left-3 before:w-px before:bg-line">
+    <ol className="relative flex flex-col gap-4 before:absolute before:top-3 before:bottom-3 before:left-3 before:w-px before:bg-line">
       <Place icon={<Rocket aria-hidden />} ink="text-muted">
         <Line at={timeline.launched_at} id={1}>
           Launched <span className="font-medium">{timeline.agent}</span>
@@ -53,10 +53,10 @@ export function Story({ timeline, run }: { timeline: Timeline; run: Run | undefi
 
 function Place({ icon, ink, children }: { icon: ReactNode; ink: string; children: ReactNode }) {
   return (
-    <li className="lazy-paint relative min-w-0">
+    <li className="lazy-paint relative min-w-0 pl-9">
       <span
         className={clsx(
-          'absolute top-0 -left-9 flex size-6 items-center justify-center rounded-full border border-line bg-surface [&>svg]:size-3.5',
+          'absolute top-0 left-0 flex size-6 items-center justify-center rounded-full border border-line bg-surface [&>svg]:size-3.5',
           ink,
         )}
       >
@@ -118,7 +118,7 @@ const TurnCard = memo(function TurnCard({ turn, front }: { turn: Turn; front: st
             <Tag title="The model was asked again after an error">{turn.request.tries} tries</Tag>
           )}
           {turn.notes.map((note) => (
-            <Tag key={note}>{NOTES[note] ?? note}</Tag>
+            <Tag key={note}>{NOTES[note] ?? <Untrusted text={note} />}</Tag>
           ))}
         </span>
       </Line>
@@ -157,7 +157,7 @@ const MomentLine = memo(function MomentLine({ moment }: { moment: Moment }) {
   return (
     <Place icon={<Icon aria-hidden />} ink={look?.ink ?? 'text-muted'}>
       <Line at={moment.at} id={moment.id}>
-        <span className="font-medium">{look?.says ?? moment.type}</span>
+        <span className="font-medium">{look?.says ?? <Untrusted text={moment.type} />}</span>
         {moment.max_steps !== undefined && (
           <span className="text-muted"> · up to {moment.max_steps} steps</span>
         )}

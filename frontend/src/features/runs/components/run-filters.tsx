@@ -13,7 +13,7 @@ interface FiltersProps {
 /** What the list is narrowed to: views as links, search and agent as fields. All of it lives in the URL. */
 export function RunFilters({ filter, agents, onChange }: FiltersProps) {
   return (
-    <div className="flex flex-wrap-reverse items-end justify-between gap-x-4 gap-y-3 border-b border-line">
+    <div className="flex flex-wrap-reverse items-start justify-between gap-x-4 gap-y-3 border-b border-line">
       <Tabs
         label="Which runs"
         current={viewOf(filter.status)}
@@ -69,9 +69,10 @@ function SearchField({ q, onSearch }: { q: string; onSearch: (q: string) => void
           <Input
             {...ids}
             type="search"
+            maxLength={200}
             inset
             value={typed}
-            placeholder="Words of the task, or an id"
+            placeholder="Task or id"
             onChange={(event) => setTyped(event.target.value)}
           />
         )}

@@ -1,13 +1,13 @@
 import { Link } from '@tanstack/react-router';
 import type { Run } from '@/api/types';
-import { StatusBadge, StatusIcon } from '@/components/status';
+import { StatusBadge, StatusIcon, StatusWord } from '@/components/status';
 import { Ago, Lasting } from '@/components/time';
 import { oneLine } from '@/lib/untrusted';
 
 const COUNT = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
 
 const COLUMNS = [
-  { name: 'Status', shape: 'w-40 pl-4' },
+  { name: 'Status', shape: 'w-44 pl-4' },
   { name: 'Task', shape: '' },
   { name: 'Agent', shape: 'w-32 max-lg:hidden' },
   { name: 'Steps', shape: 'w-20 text-right' },
@@ -79,7 +79,7 @@ export function RunLines({ runs, onlyPhone = false }: { runs: Run[]; onlyPhone?:
           <div className="min-w-0 flex-1">
             <RunLink run={run} />
             <p className="truncate text-xs text-muted">
-              <StatusWord run={run} />
+              <StatusWord status={run.status} /> · <Gist run={run} />
             </p>
           </div>
           <span className="text-xs leading-5 text-muted">
@@ -106,13 +106,9 @@ function RunLink({ run }: { run: Run }) {
   );
 }
 
-function StatusWord({ run }: { run: Run }) {
-  if (run.question) return <>{oneLine(run.question.text)}</>;
-  if (run.final_answer !== null) return <>{oneLine(run.final_answer)}</>;
-  if (run.error !== null) return <>{oneLine(run.error)}</>;
-  return (
-    <>
-      Step {run.steps} of {run.max_steps}
-    </>
+/** What there is to know of a run in half a line. */
+function Gist({ run }: { run: Run }) {
+  return oneLine(
+    run.question?.text ?? run.final_answer ?? run.error ?? `Step ${run.steps} of ${run.max_steps}`,
   );
 }

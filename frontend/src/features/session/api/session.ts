@@ -1,6 +1,6 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { api, body } from '@/api/client';
-import { setLocked } from '@/api/session';
+import { rememberSignedIn, setLocked } from '@/api/session';
 
 /** Trades the API key for a cookie that scripts cannot read; the key itself is kept nowhere. */
 export function useLogin() {
@@ -8,6 +8,7 @@ export function useLogin() {
   return useMutation({
     mutationFn: (api_key: string) => body(api.POST('/v1/session', { body: { api_key } })),
     onSuccess: () => {
+      rememberSignedIn(true);
       setLocked(false);
       return client.invalidateQueries();
     },
@@ -19,6 +20,7 @@ export function useLogout() {
   return useMutation({
     mutationFn: () => body(api.DELETE('/v1/session')),
     onSuccess: () => {
+      rememberSignedIn(false);
       client.clear();
       return client.invalidateQueries();
     },

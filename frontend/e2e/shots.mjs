@@ -1,0 +1,53 @@
+// Screenshots of every page in both themes and at three widths, taken from the stand-in. `npm run shots [FOLDER]`,
+// after `npm run build`.
+import { mkdirSync } from 'node:fs';
+import { serve } from '../mock/server.mjs';
+import { openBrowser } from './browser.mjs';
+
+const folder = process.argv[2] ?? 'shots';
+const only = process.argv[3];
+const WIDTHS = { wide: [1280, 860], tablet: [768, 1024], phone: [390, 844] };
+
+const served = await serve();
+const { context, close } = await openBrowser();
+const { runs } = await (await fetch(`${served.url}/v1/runs?limit=100`)).json();
+const idOf = (status, text = '') => runs.find((run) => run.status === status && run.task.includes(text)).id;
+const PAGES = {
+  home: '/',
+  runs: '/runs',
+  'runs-none': '/runs?q=nothing-like-this',
+  'run-complete': `/runs/${idOf('complete', '17')}`,
+  'run-question': `/runs/${idOf('waiting_human_input')}`,
+  'run-unknown': `/runs/${idOf('undecided')}`,
+  'run-failed': `/runs/${idOf('failed')}`,
+  'run-running': `/runs/${idOf('running')}`,
+  'run-hostile': `/runs/${idOf('complete', '<script')}`,
+  'run-events': `/runs/${idOf('complete', '17')}?view=events`,
+  'run-context': `/runs/${idOf('complete', '17')}?view=context`,
+  'run-event': `/runs/${idOf('failed')}?event=2`,
+  inbox: '/inbox',
+  agents: '/agents',
+  system: '/system',
+};
+
+mkdirSync(folder, { recursive: true });
+const page = context.pages()[0] ?? (await context.newPage());
+for (const colorScheme of ['light', 'dark']) {
+  await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+  for (const [width, [w, h]] of Object.entries(WIDTHS)) {
+    await page.setViewportSize({ width: w, height: h });
+    for (const [name, path] of Object.entries(PAGES)) {
+      if (only && !`${name}-${width}-${colorScheme}`.includes(only)) continue;
+      await page.goto(served.url + path);
+      await page.waitForTimeout(450);
+      const sideways = await page.evaluate(
+        () => document.documentElement.scrollWidth > document.documentElement.clientWidth,
+      );
+      if (sideways) console.log(`${name} is wider than the ${width} screen`);
+      await page.screenshot({ path: `${folder}/${name}-${width}-${colorScheme}.png` });
+    }
+  }
+}
+await close();
+served.close();
+console.log(`The pictures are in ${folder}`);

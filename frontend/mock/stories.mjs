@@ -1,0 +1,307 @@
+// What the stand-in's runs tell: a history to look at, and scripts for what is launched.
+import { randomUUID } from 'node:crypto';
+
+const object = (properties) => ({
+  type: 'object',
+  properties,
+  required: Object.keys(properties),
+  additionalProperties: false,
+});
+const number = { type: 'number' };
+const tool = (name, description, parameters, effect = 'pure', kind = 'builtin') => ({
+  name,
+  description,
+  parameters: object(parameters),
+  effect,
+  kind: { kind },
+});
+
+const MATH = [
+  tool('sum_numbers', 'Adds two numbers', { a: number, b: number }),
+  tool('subtract_numbers', 'Subtracts b from a', { a: number, b: number }),
+  tool('multiply_numbers', 'Multiplies two numbers', { a: number, b: number }),
+  tool('divide_numbers', 'Divides a by b', { a: number, b: number }),
+  tool('power', 'Raises base to exponent', { base: number, exponent: number }),
+  tool('square_root', 'The square root of x', { x: number }),
+  tool(
+    'ask_human',
+    'Asks a human a question and waits for the answer',
+    { question: { type: 'string' } },
+    'pure',
+    'ask_human',
+  ),
+  tool(
+    'final_answer',
+    'Ends the run with its answer',
+    { answer: { type: 'string' } },
+    'pure',
+    'final_answer',
+  ),
+];
+
+export const AGENTS = [
+  {
+    name: 'calculator',
+    description: 'Solves arithmetic, word problems and equations, and asks for what is missing',
+    instructions:
+      'You solve mathematical tasks with the tools you are given.\n\nUse a tool for every calculation; never calculate yourself. When a number is missing, ask for it with ask_human. When you have the answer, call final_answer with a short sentence that gives it.',
+    model: 'gpt-5',
+    max_steps: 10,
+    tools: MATH,
+  },
+  {
+    name: 'clerk',
+    description: 'Books entries into the ledger',
+    instructions: 'You book entries. Each entry is booked once.',
+    model: 'gpt-5-mini',
+    max_steps: 20,
+    tools: [
+      tool('book', 'Books one entry', { amount: number, text: { type: 'string' } }, 'at_most_once', 'http'),
+      ...MATH.slice(-2),
+    ],
+  },
+];
+
+const call = (name, args, kind = { tool: 'pure' }) => ({
+  id: randomUUID(),
+  call_id: `call_${randomUUID().slice(0, 8)}`,
+  name,
+  arguments: typeof args === 'string' ? args : JSON.stringify(args),
+  kind,
+});
+
+function replied(
+  turn,
+  calls,
+  { text = null, notes = [], took_ms = 640, attempt = 1, tries = 1, model = 'piton-practice-model' } = {},
+) {
+  const request = {
+    api: 'responses',
+    through_seq: turn * 2 - 1,
+    sha256: '9f2c'.repeat(16),
+    bytes: 2_310 + turn * 180,
+    tries,
+    took_ms,
+  };
+  return [
+    'model_replied',
+    {
+      turn,
+      text,
+      calls,
+      notes,
+      usage: { input_tokens: 410 + turn * 60, output_tokens: 38 },
+      model,
+      request,
+      attempt,
+    },
+  ];
+}
+const returned = (one, result, took_ms = 2) => [
+  'tool_returned',
+  { call: one.id, result, took_ms, attempt: 1 },
+];
+const answered = (turn, answer) => [
+  [520, ...replied(turn, [call('final_answer', { answer }, 'final_answer')])],
+  [3, 'completed', { answer }],
+];
+
+function sum() {
+  const [add, times, over] = [
+    call('sum_numbers', { a: 17, b: 5 }),
+    call('multiply_numbers', { a: 22, b: 3 }),
+    call('divide_numbers', { a: 66, b: 4 }),
+  ];
+  return [
+    [700, ...replied(1, [add])],
+    [20, ...returned(add, 22)],
+    [600, ...replied(2, [times])],
+    [20, ...returned(times, 66)],
+    [600, ...replied(3, [over])],
+    [20, ...returned(over, 16.5)],
+    ...answered(4, '[practice model] (17 + 5) * 3 / 4 = 16.5'),
+  ];
+}
+
+function* asking() {
+  const ask = call('ask_human', { question: 'Of which number shall I take 15 percent?' }, 'ask_human');
+  yield [500, ...replied(1, [ask])];
+  const said = yield [
+    5,
+    'human_asked',
+    { call: ask.id, question: 'Of which number shall I take 15 percent?' },
+  ];
+  const number = Number.parseFloat(said) || 80;
+  const times = call('multiply_numbers', { a: number, b: 0.15 });
+  yield [500, ...replied(2, [times])];
+  yield [10, ...returned(times, number * 0.15)];
+  yield* answered(3, `[practice model] 15 percent of ${number} is ${number * 0.15}`);
+}
+
+function* slow() {
+  for (let turn = 1; turn <= 40; turn += 1) {
+    const add = call('sum_numbers', { a: turn, b: 1 });
+    yield [400, ...replied(turn, [add])];
+    yield [30, ...returned(add, turn + 1)];
+  }
+  yield* answered(41, 'done');
+}
+
+export function scriptFor(task) {
+  if (/percent of a number|ask/i.test(task)) return asking();
+  if (/slow|sleep|count/i.test(task)) return slow();
+  return sum()[Symbol.iterator]();
+}
+
+export const HOSTILE = [
+  '<script>window.pwned = 1</script><img src=x onerror="window.pwned = 1">',
+  '[click](javascript:alert(1)) ![x](http://evil.example/x.png)',
+  'admin\u202Egnp.exe',
+  'zero\u200Bwidth \u001b[31mred\u001b[0m \u0000 nul',
+  'a'.repeat(400),
+];
+
+const minutes = (n) => Date.now() - n * 60_000;
+
+/** Runs in every status, for looking at. */
+export function history() {
+  const ask = call(
+    'ask_human',
+    { question: 'Which account shall the 120 € go to: 4400 or 4410?' },
+    'ask_human',
+  );
+  const book = call('book', { amount: 120, text: 'Invoice 2201' }, { tool: 'at_most_once' });
+  const begun = [
+    'tool_started',
+    {
+      call: book.id,
+      arguments_hash: 'ab12'.repeat(16),
+      worker: 'w-7f3a',
+      epoch: 2,
+      attempt: 1,
+      at_ms: minutes(12),
+    },
+  ];
+  const bad = call('divide_numbers', { a: 1, b: 0 });
+  const gone = call('teleport', '{"to": "the moon"');
+  const look = call('lookup', {
+    customer: { id: '12345678901234567890', tags: ['new', 'priority'] },
+    filters: { since: '2026-01-01', states: ['open', 'late'] },
+  });
+  const evil = call(HOSTILE[0], { note: HOSTILE[2] });
+  return [
+    {
+      task: 'Count slowly to forty',
+      at_ms: minutes(1),
+      events: [[900, ...replied(1, [call('sum_numbers', { a: 1, b: 1 })])]],
+    },
+    { task: 'What is (17 + 5) * 3 / 4?', at_ms: minutes(3), events: sum() },
+    {
+      task: 'Book invoice 2201 over 120 €',
+      agent: 'clerk',
+      labels: { team: 'finance' },
+      at_ms: minutes(9),
+      events: [
+        [800, ...replied(1, [ask])],
+        [4, 'human_asked', { call: ask.id, question: 'Which account shall the 120 € go to: 4400 or 4410?' }],
+      ],
+    },
+    {
+      task: 'Book invoice 2201 over 120 €',
+      agent: 'clerk',
+      at_ms: minutes(14),
+      events: [
+        [800, ...replied(1, [book])],
+        [40, ...begun],
+        [
+          31_000,
+          'outcome_unknown',
+          { call: book.id, reason: 'worker w-7f3a began book and its result was never recorded' },
+        ],
+      ],
+    },
+    {
+      task: 'Solve x^2 - 5x + 6 = 0',
+      at_ms: minutes(40),
+      events: [
+        [
+          700,
+          ...replied(1, [call('power', { base: -5, exponent: 2 }), call('multiply_numbers', { a: 4, b: 6 })]),
+        ],
+        [400, 'paused'],
+      ],
+    },
+    {
+      task: 'Divide one by zero, then find the customer',
+      at_ms: minutes(75),
+      events: [
+        [
+          800,
+          ...replied(1, [bad, gone], {
+            text: 'I will try the division first, then look the customer up.',
+            notes: ['bad_arguments'],
+          }),
+        ],
+        [4, 'tool_failed', { call: bad.id, error: 'Division by zero', took_ms: 1, attempt: 1 }],
+        [2, 'tool_failed', { call: gone.id, error: 'Tool teleport not found', took_ms: 0, attempt: 1 }],
+        [2_400, ...replied(2, [look], { took_ms: 2_310, attempt: 2, tries: 3 })],
+        [
+          310,
+          ...returned(
+            look,
+            {
+              name: 'Ada Lovelace',
+              open: [
+                { invoice: 2201, amount: 120.5, due: '2026-12-01' },
+                { invoice: 2207, amount: 80, due: '2026-12-14' },
+              ],
+              blocked: false,
+            },
+            308,
+          ),
+        ],
+        [9_000, 'model_failed', { error: 'the endpoint answered 503 Service Unavailable', tries: 4 }],
+        [1, 'failed', { error: 'the endpoint answered 503 Service Unavailable' }],
+      ],
+    },
+    {
+      task: HOSTILE.join(' | '),
+      at_ms: minutes(130),
+      events: [
+        [700, ...replied(1, [evil], { text: HOSTILE.join('\n') })],
+        [5, 'tool_failed', { call: evil.id, error: HOSTILE.join(' '), took_ms: 0, attempt: 1 }],
+        ...answered(2, HOSTILE.join('\n')),
+      ],
+    },
+    {
+      task: 'A train travels 60 km/h for 2.5 hours. How far does it get?',
+      at_ms: minutes(200),
+      events: [
+        [700, ...replied(1, [call('multiply_numbers', { a: 60, b: 2.5 })])],
+        [200, 'cancel_requested'],
+        [1, 'cancelled'],
+      ],
+    },
+    {
+      task: 'Add up the first twelve primes',
+      at_ms: minutes(400),
+      events: [
+        [700, ...replied(1, [call('sum_numbers', { a: 2, b: 3 })])],
+        [1, 'limit_reached'],
+      ],
+    },
+    {
+      task: 'Run the tool that aborts its worker',
+      at_ms: minutes(1_600),
+      events: [
+        [700, ...replied(1, [call('abort', {})])],
+        [3_000, 'quarantined', { reason: 'three workers died while they ran it' }],
+      ],
+    },
+    ...Array.from({ length: 70 }, (_, index) => ({
+      task: `What is ${index + 3} * 7?`,
+      at_ms: minutes(2_000 + index * 45),
+      events: answered(1, `${(index + 3) * 7}`),
+    })),
+  ];
+}

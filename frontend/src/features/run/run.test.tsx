@@ -1,0 +1,199 @@
+import { screen, waitFor } from '@testing-library/react';
+import userEvent from '@testing-library/user-event';
+import { describe, expect, it } from 'vitest';
+import type { Run } from '@/api/types';
+import { openPage } from '@/test/page';
+import { problem, RUN, serve } from '@/test/server';
+
+const PATH = `/runs/${RUN.id}`;
+const EVENTS = `GET /v1${PATH}/events`;
+const AT = RUN.created_at;
+
+const launched = (task = RUN.task) => ({
+  id: 1,
+  at: AT,
+  v: 1,
+  type: 'launched',
+  data: { agent: 'd', agent_name: 'calculator', task, max_steps: 10 },
+});
+
+/** A stream that stays open after these frames, unless it is told to break. */
+function streamOf(frames: object[], run?: Run) {
+  let controller!: ReadableStreamDefaultController<Uint8Array>;
+  const body = new ReadableStream<Uint8Array>({
+    start(it) {
+      controller = it;
+    },
+  });
+  const write = (text: string) => controller.enqueue(new TextEncoder().encode(text));
+  const tell = (event: { id?: number; type?: string }) =>
+    write(`id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+  frames.forEach(tell);
+  if (run) write(`event: run\ndata: ${JSON.stringify(run)}\n\n`);
+  return {
+    response: new Response(body, { headers: { 'content-type': 'text/event-stream' } }),
+    tell,
+    tellRun: (next: Run) => write(`event: run\ndata: ${JSON.stringify(next)}\n\n`),
+    break: () => controller.error(new TypeError('network error')),
+  };
+}
+
+describe('a run', () => {
+  it('is told as it happens, and takes up again where it broke off', async () => {
+    const first = streamOf([launched()], RUN);
+    const second = streamOf([]);
+    const streams = [first, second];
+    const log = serve({
+      [`GET /v1${PATH}`]: () => ({ body: RUN }),
+      [EVENTS]: () => streams.shift()?.response ?? problem(503, 'gone', ''),
+    });
+    openPage(PATH);
+    expect(await screen.findByText('Live')).toBeInTheDocument();
+    expect(screen.getByRole('button', { name: 'Pause' })).toBeEnabled();
+    expect(screen.getByRole('button', { name: 'Resume' })).toBeDisabled();
+
+    first.tell({ id: 2, at: AT, v: 1, type: 'paused', data: {} } as never);
+    first.break();
+    expect(await screen.findByText('Reconnecting…')).toBeInTheDocument();
+
+    expect(await screen.findByText('Live', {}, { timeout: 3_000 })).toBeInTheDocument();
+    expect(
+      log
+        .filter((one) => one.path.endsWith('/events'))
+        .at(-1)
+        ?.headers.get('last-event-id'),
+    ).toBe('2');
+    second.tell({ id: 3, at: AT, v: 1, type: 'resumed', data: { max_steps: 10 } } as never);
+    second.tell({ id: 4, at: AT, v: 1, type: 'completed', data: { answer: 'Two' } } as never);
+    second.tellRun({ ...RUN, status: 'complete', final_answer: 'Two', version: 4, finished_at: AT });
+    expect(await screen.findByTestId('answer')).toHaveTextContent('Two');
+    expect(screen.getByRole('button', { name: 'Cancel' })).toBeDisabled();
+    expect(screen.getAllByText('Resumed')).toHaveLength(1);
+  });
+
+  it('is not turned back by an answer that was under way', async () => {
+    const done: Run = { ...RUN, status: 'complete', final_answer: 'Two', version: 9 };
+    serve({
+      [`GET /v1${PATH}`]: () => ({ body: RUN }),
+      [EVENTS]: () => streamOf([launched()], done).response,
+    });
+    const { client } = openPage(PATH);
+    expect(await screen.findByTestId('answer')).toHaveTextContent('Two');
+    await client.refetchQueries({ queryKey: ['run', RUN.id] });
+    expect(screen.getByTestId('answer')).toBeInTheDocument();
+  });
+
+  it('asks before it cancels, and says why a command was refused', async () => {
+    serve({
+      [`GET /v1${PATH}`]: () => ({ body: RUN }),
+      [EVENTS]: () => streamOf([launched()]).response,
+      [`POST /v1${PATH}/cancel`]: () =>
+        problem(409, 'wrong-status', 'a run that is complete cannot be cancelled'),
+    });
+    openPage(PATH);
+    await userEvent.click(await screen.findByRole('button', { name: 'Cancel' }));
+    await userEvent.click(await screen.findByRole('button', { name: 'Cancel the run' }));
+    expect(await screen.findByText('a run that is complete cannot be cancelled')).toBeInTheDocument();
+  });
+
+  it('shows the raw event that the URL names', async () => {
+    serve({ [`GET /v1${PATH}`]: () => ({ body: RUN }), [EVENTS]: () => streamOf([launched()]).response });
+    const { router } = openPage(`${PATH}?event=1`);
+    expect(await screen.findByRole('dialog', { name: 'Event 1' })).toHaveTextContent('agent_name');
+    await userEvent.click(screen.getByRole('button', { name: 'Close' }));
+    await waitFor(() => expect(router.state.location.href).toBe(PATH));
+  });
+
+  it('says so when there is no such run', async () => {
+    serve({});
+    openPage('/runs/0197f2c4-0000-7000-8000-000000000000');
+    expect(await screen.findByText('There is no such run')).toBeInTheDocument();
+  });
+
+  it('tells the reader when somebody else answered its question first', async () => {
+    const question = { id: 'q-1', kind: 'question' as const, text: 'How many?', call: null, started: null };
+    const waiting: Run = { ...RUN, status: 'waiting_human_input', question };
+    let run = waiting;
+    serve({
+      [`GET /v1${PATH}`]: () => ({ body: run }),
+      [EVENTS]: () => streamOf([launched()]).response,
+      [`POST /v1${PATH}/answer`]: () => {
+        run = { ...RUN, version: 3 };
+        return problem(409, 'not-waiting', 'the run is running and waits for no answer');
+      },
+    });
+    openPage(PATH);
+    await userEvent.type(await screen.findByLabelText('Your answer'), 'Two{Enter}');
+    expect(await screen.findByText('Somebody else was first')).toBeInTheDocument();
+    await waitFor(() => expect(screen.queryByLabelText('Your answer')).toBeNull());
+    expect(screen.getByText('Two')).toBeInTheDocument();
+  });
+});
+
+describe('hostile text', () => {
+  const PAYLOADS = [
+    '<script>globalThis.pwned = true</script>',
+    '<img src="http://evil.example/x.png" onerror="globalThis.pwned = true">',
+    '<svg><script href="data:text/javascript,globalThis.pwned=true"/></svg>',
+    '[click](javascript:globalThis.pwned=true) ![x](http://evil.example/y.png)',
+    '<a href="javascript:alert(1)">x</a><iframe srcdoc="<p>"></iframe>',
+    '"><style>*{display:none}</style>',
+    'x\u202egnp.exe\u001b[31m\u0000',
+  ];
+
+  it.each(PAYLOADS)('is shown, never run: %s', async (payload) => {
+    const call = {
+      id: 'c',
+      call_id: 'c',
+      name: payload,
+      arguments: JSON.stringify({ [payload]: payload }),
+      kind: 'missing',
+    };
+    const reply = {
+      turn: 1,
+      text: payload,
+      calls: [call],
+      notes: [payload],
+      usage: {},
+      model: payload,
+      request: {},
+      attempt: 1,
+    };
+    const history = [
+      launched(payload),
+      { id: 2, at: AT, v: 1, type: 'model_replied', data: reply },
+      {
+        id: 3,
+        at: AT,
+        v: 1,
+        type: 'tool_failed',
+        data: { call: 'c', error: payload, took_ms: 1, attempt: 1 },
+      },
+      { id: 4, at: AT, v: 1, type: 'failed', data: { error: payload } },
+    ];
+    const run: Run = {
+      ...RUN,
+      task: payload,
+      status: 'failed',
+      error: payload,
+      version: 4,
+      labels: { [payload]: payload },
+    };
+    serve({ [`GET /v1${PATH}`]: () => ({ body: run }), [EVENTS]: () => streamOf(history).response });
+    const { container } = openPage(PATH);
+    await screen.findByText('Turn 1');
+    for (const forbidden of [
+      'script',
+      'img',
+      'iframe',
+      'style',
+      'object',
+      'a[href^="javascript"]',
+      'a[href*="evil"]',
+    ]) {
+      expect(container.querySelector(forbidden)).toBeNull();
+    }
+    expect('pwned' in globalThis).toBe(false);
+    for (const hidden of ['\u202e', '\u001b', '\u0000']) expect(container.textContent).not.toContain(hidden);
+  });
+});
