@@ -1,6 +1,82 @@
-#[cfg_attr(not(test), allow(dead_code, reason = "the commands come next"))]
-mod agents;
-#[cfg_attr(not(test), allow(dead_code, reason = "the commands come next"))]
-mod config;
+//! The one binary: server, worker, and the commands of operators and users.
 
-fn main() {}
+mod agents;
+mod children;
+mod cli;
+mod client;
+mod config;
+mod doctor;
+mod logs;
+mod open;
+mod out;
+mod practice;
+mod run;
+mod runs;
+mod serve;
+mod show_config;
+mod signals;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command, exit};
+use config::{Config, ConfigError, Loaded};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let loaded = match Config::load(cli.config.as_deref(), &cli.overrides()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            out::note(format!("error: {error}"));
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    logs::start(&loaded.config.log);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out::note(format!("error: no threads can be started: {error}"));
+            return ExitCode::from(exit::UNAVAILABLE);
+        }
+    };
+    let result = runtime.block_on(perform(cli, &loaded));
+    // A prompt that still waits for a line must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            out::note(format!("error: {error:#}"));
+            ExitCode::from(code_of(&error))
+        }
+    }
+}
+
+async fn perform(cli: Cli, loaded: &Loaded) -> anyhow::Result<u8> {
+    let flags = cli.overrides();
+    let config_dir = cli.config.clone();
+    match cli.command {
+        Command::Serve(_) => serve::serve(loaded, &flags, config_dir.as_deref()).await.map(|()| 0),
+        Command::Worker(args) => work::work(loaded, args.child).await.map(|()| 0),
+        Command::Run(args) => run::run(loaded, args).await,
+        Command::Runs(args) => runs::runs(loaded, args.command).await,
+        Command::Doctor(args) => doctor::doctor(loaded, args.json).await,
+        Command::Ping(args) => doctor::ping(loaded, args.server.as_deref()).await,
+        Command::Model(args) => practice::model(args.listen).await,
+        Command::Config(args) => show_config::show(loaded, args.json),
+    }
+}
+
+fn code_of(error: &anyhow::Error) -> u8 {
+    if error.is::<ConfigError>() {
+        return exit::USAGE;
+    }
+    match error.downcast_ref::<client::Refused>() {
+        Some(refused) if refused.status < 500 => exit::NOT_WELL,
+        _ => exit::UNAVAILABLE,
+    }
+}

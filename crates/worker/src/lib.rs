@@ -42,6 +42,8 @@ pub struct WorkerOptions {
     pub step_timeout_ms: u64,
     /// How long steps under way may take to end once the worker is asked to stop.
     pub shutdown_ms: u64,
+    /// The same when there is no time for that.
+    pub hurried_shutdown_ms: u64,
     pub host: String,
     pub version: String,
 }
@@ -73,14 +75,19 @@ pub enum Error {
     Queue(String),
 }
 
-/// Advances runs until `stop`, then lets steps under way end or hands them back.
+/// Advances runs until `stop`, then lets steps under way end or hands them back; in less time once `hurry`.
 ///
 /// # Errors
 /// [`Error`] when there is no way to begin. Trouble with the database is waited out.
-pub async fn run(deps: Deps, options: WorkerOptions, stop: CancellationToken) -> Result<(), Error> {
+pub async fn run(
+    deps: Deps,
+    options: WorkerOptions,
+    stop: CancellationToken,
+    hurry: CancellationToken,
+) -> Result<(), Error> {
     let caches = Arc::new(Caches::default());
     loop {
-        match incarnation(&deps, &options, &caches, &stop).await? {
+        match incarnation(&deps, &options, &caches, &stop, &hurry).await? {
             End::Stopped => return Ok(()),
             End::LeaseLost => tracing::warn!("the lease was lost; beginning anew under another name"),
         }
@@ -92,6 +99,7 @@ async fn incarnation(
     options: &WorkerOptions,
     caches: &Arc<Caches>,
     stop: &CancellationToken,
+    hurry: &CancellationToken,
 ) -> Result<End, Error> {
     let worker =
         WorkerId::new(format!("w-{}-{}", std::process::id(), &Uuid::now_v7().simple().to_string()[24..]));
@@ -134,8 +142,13 @@ async fn incarnation(
         claiming.cancel();
         if end == End::Stopped {
             let patience = Duration::from_millis(options.shutdown_ms);
+            let hurried = async {
+                hurry.cancelled().await;
+                tokio::time::sleep(Duration::from_millis(options.hurried_shutdown_ms)).await;
+            };
             tokio::select! {
                 () = tokio::time::sleep(patience) => {}
+                () = hurried => {}
                 () = lost.cancelled() => {}
             }
             drop_calls.cancel();

@@ -145,13 +145,15 @@ impl World {
             lease_ms: LEASE_MS,
             step_timeout_ms: 60_000,
             shutdown_ms: 200,
+            hurried_shutdown_ms: 200,
             host: "test".to_owned(),
             version: "0".to_owned(),
         };
         let stop = CancellationToken::new();
         let token = stop.clone();
-        let task =
-            tokio::spawn(async move { piton_worker::run(deps, options, token).await.expect("a worker") });
+        let task = tokio::spawn(async move {
+            piton_worker::run(deps, options, token, CancellationToken::new()).await.expect("a worker")
+        });
         Running { stop, task }
     }
 

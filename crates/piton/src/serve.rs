@@ -1,0 +1,116 @@
+//! The server role: the API and the web UI in this process, workers as children of it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use piton_api::ApiOptions;
+use piton_store::{Clock, SqliteStore, Store};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::children::Children;
+use crate::config::{Loaded, Overrides};
+use crate::{open, out, signals};
+
+/// `piton serve`: until a signal.
+pub(crate) async fn serve(
+    loaded: &Loaded,
+    flags: &Overrides,
+    config_dir: Option<&Path>,
+) -> anyhow::Result<()> {
+    let server = &loaded.config.server;
+    check_who_may_call(loaded)?;
+    // Everything that may be wrong is looked at before the first child is started.
+    let tools = open::tools(loaded);
+    let agents = open::agents(loaded, &tools)?;
+    let listener = TcpListener::bind(server.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {} ({}): choose another with --listen, or stop what listens there",
+            server.listen,
+            loaded.origin("server.listen")
+        )
+    })?;
+    let store = open::store(loaded).await?;
+    let listen = listener.local_addr()?;
+    let stop = signals::stop_token();
+    let options = api_options(loaded, agents.agents(), listen, server.api_key.clone());
+    let router =
+        piton_api::router(Arc::clone(&store) as Arc<dyn Store>, Clock::system(), options, stop.clone());
+    let children =
+        Children::start(server.workers, flags, config_dir, loaded.config.worker.shutdown_ms, stop.clone())?;
+    out::note(format!("piton {} serves on http://{listen}", env!("CARGO_PKG_VERSION")));
+    if loaded.config.model.is_practice() {
+        out::note(
+            "The practice model answers (rules, no language model). For a real one set OPENAI_API_KEY, and \
+             OPENAI_BASE_URL for another provider.",
+        );
+    }
+    if server.workers == 0 {
+        out::note("No workers here: start some with `piton worker` on the same database.");
+    }
+    tracing::info!(%listen, workers = server.workers, store = %store.path().display(), "serving");
+    let served = piton_api::serve(listener, router, stop.clone()).await;
+    stop.cancel();
+    children.ended().await;
+    served.context("the server stopped")
+}
+
+pub(crate) fn api_options(
+    loaded: &Loaded,
+    agents: Vec<piton_core::Agent>,
+    listen: SocketAddr,
+    api_key: Option<SecretString>,
+) -> ApiOptions {
+    let config = &loaded.config;
+    ApiOptions {
+        api_key,
+        allow_anonymous: config.server.allow_anonymous,
+        allowed_origins: config.server.allowed_origins.clone(),
+        listen,
+        agents,
+        default_agent: config.agent.default.clone(),
+        practice_model: config.model.is_practice(),
+        test_tools: config.test.tools,
+        model_name: config.model.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// The API in this process on an ephemeral port that only this process knows the key to.
+pub(crate) async fn privately(
+    loaded: &Loaded,
+    store: Arc<SqliteStore>,
+    stop: CancellationToken,
+) -> anyhow::Result<(SocketAddr, SecretString)> {
+    let tools = open::tools(loaded);
+    let agents = open::agents(loaded, &tools)?;
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("no port on loopback")?;
+    let listen = listener.local_addr()?;
+    let key =
+        SecretString::from(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()));
+    let options = api_options(loaded, agents.agents(), listen, Some(key.clone()));
+    let router = piton_api::router(store as Arc<dyn Store>, Clock::system(), options, stop.clone());
+    tokio::spawn(async move {
+        if let Err(error) = piton_api::serve(listener, router, stop).await {
+            tracing::error!(%error, "the API of this command stopped");
+        }
+    });
+    Ok((listen, key))
+}
+
+/// Beyond loopback, callers need a key, unless somebody said in so many words that they do not.
+fn check_who_may_call(loaded: &Loaded) -> anyhow::Result<()> {
+    let server = &loaded.config.server;
+    if server.listen.ip().is_loopback() || server.api_key.is_some() || server.allow_anonymous {
+        return Ok(());
+    }
+    bail!(
+        "server.listen = {} ({}) can be reached from other machines, and nobody would need a key: set \
+         PITON_SERVER__API_KEY, or say --allow-anonymous if that is what you want",
+        server.listen,
+        loaded.origin("server.listen")
+    )
+}
