@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 use piton_core::RunId;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::problem::{FieldError, Kind, Problem};
 
@@ -49,8 +49,15 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// Reads `T` from JSON text.
+/// Reads `T`, which is a struct, from JSON text.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // A struct would also be read from an array, member by member.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Ok(_) => Problem::invalid_field("body", "must be an object"),
+            Err(error) => malformed(&error),
+        });
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -59,7 +66,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             let field = if path == "." { "body".to_owned() } else { path };
             Problem::invalid_field(&field, without_place(&inner))
         } else {
-            Problem::new(Kind::MalformedJson, format!("The body is not JSON: {inner}"))
+            malformed(&inner)
         }
     })?;
     reader

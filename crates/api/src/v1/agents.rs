@@ -160,7 +160,28 @@ fn without_secrets(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::world::World;
+
     use super::*;
+
+    #[tokio::test]
+    async fn agents_are_listed_and_shown_by_name() {
+        let world = World::new().await;
+        let list = world.get("/v1/agents").await.expect(200);
+        let names: Vec<&Value> =
+            list["agents"].as_array().expect("agents").iter().map(|agent| &agent["name"]).collect();
+        assert_eq!(names, ["default", "brief"]);
+        let one = world.get("/v1/agents/brief").await.expect(200);
+        assert_eq!(one, list["agents"][1]);
+        assert_eq!(one["tools"][1]["effect"], "at_most_once");
+        assert_eq!(one["tools"][1]["kind"], serde_json::json!({ "kind": "builtin" }));
+        for name in ["nobody", "%00", "%ff"] {
+            assert_eq!(
+                world.get(&format!("/v1/agents/{name}")).await.problem(),
+                "404 agent-not-found: There is no such agent: known are default, brief"
+            );
+        }
+    }
 
     #[test]
     fn an_http_tool_shows_no_secret() {

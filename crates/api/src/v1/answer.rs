@@ -153,3 +153,148 @@ pub(crate) fn check_answer(answer: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use piton_core::RunId;
+    use serde_json::{Value, json};
+
+    use crate::world::{Answer, UNKNOWN, World};
+
+    async fn answer(world: &World, run: RunId, body: &Value) -> Answer {
+        world.post(&format!("/v1/runs/{run}/answer"), body).await
+    }
+
+    async fn open(world: &World, run: RunId) -> Value {
+        world.shown(run).await["question"]["id"].clone()
+    }
+
+    #[tokio::test]
+    async fn the_open_question_is_answered_and_no_other() {
+        let world = World::new().await;
+        let run = world.waiting().await;
+        let first = open(&world, run).await;
+        let body = json!({ "question": first, "answer": "seven" });
+        let shown = answer(&world, run, &body).await.expect(200);
+        assert_eq!((&shown["status"], &shown["question"]), (&json!("running"), &json!(null)));
+        let late = answer(&world, run, &body).await;
+        assert_eq!(late.problem(), "409 not-waiting: the run is running and waits for no answer");
+
+        world.reply(run, &[("ask_human", json!({ "question": "And now?" }))]).await;
+        let second = open(&world, run).await;
+        let late = answer(&world, run, &body).await;
+        assert_eq!(
+            late.problem(),
+            format!("409 other-question: another question is open: {}", second.as_str().expect("an id"))
+        );
+        assert_eq!(late.json()["open_question"], second);
+        answer(&world, run, &json!({ "question": second, "answer": "" })).await.expect(200);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_outcome_is_decided() {
+        let world = World::new().await;
+        for (decision, status, pending) in [
+            (json!({ "decision": "happened", "result": { "entry": 1 } }), "running", 0),
+            (json!({ "decision": "happened", "result": null }), "running", 0),
+            (json!({ "decision": "did_not_happen" }), "running", 1),
+            (json!({ "decision": "abort" }), "cancelled", 1),
+        ] {
+            let run = world.undecided().await;
+            let mut body = decision;
+            body["question"] = open(&world, run).await;
+            let shown = answer(&world, run, &body).await.expect(200);
+            assert_eq!(shown["status"], status, "{body}");
+            assert_eq!(shown["pending"].as_array().map(Vec::len), Some(pending), "{body}");
+            let late = answer(&world, run, &body).await;
+            assert!(late.problem().starts_with("409 not-waiting: "), "{}", late.problem());
+            // Out of the way of the next.
+            if status == "running" {
+                world.poke(run, "cancel").await.expect(200);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_wrong_kind_of_answer_is_refused() {
+        let world = World::new().await;
+        let undecided = world.undecided().await;
+        let waiting = world.waiting().await;
+        let body = json!({ "question": open(&world, undecided).await, "answer": "it happened" });
+        let refused = answer(&world, undecided, &body).await;
+        assert_eq!(refused.problem(), "409 other-kind-of-answer: the open question wants a decision");
+        let body = json!({ "question": open(&world, waiting).await, "decision": "abort" });
+        let refused = answer(&world, waiting, &body).await;
+        assert_eq!(refused.problem(), "409 other-kind-of-answer: the open question wants an answer");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_422_and_changes_nothing() {
+        let world = World::new().await;
+        let run = world.waiting().await;
+        let before = world.shown(run).await;
+        let id = before["question"]["id"].clone();
+        let long = "x".repeat(200_001);
+        let fat = "x".repeat(65_536);
+        let cases = [
+            (json!({ "answer": "x" }), "body: missing field `question`"),
+            (json!({ "question": id }), "answer: give either answer or decision"),
+            (
+                json!({ "question": id, "answer": "x", "decision": "abort" }),
+                "answer: give either answer or decision",
+            ),
+            (json!({ "question": id, "answer": 5 }), "answer: invalid type: integer `5`, expected a string"),
+            (json!({ "question": id, "answer": long }), "answer: must not be longer than 200000 characters"),
+            (
+                json!({ "question": id, "answer": "x", "result": 1 }),
+                "result: belongs to a decision, not to an answer",
+            ),
+            (json!({ "question": id, "decision": "happened" }), "result: is needed where the call happened"),
+            (
+                json!({ "question": id, "decision": "abort", "result": 1 }),
+                "result: belongs to the decision \"happened\" only",
+            ),
+            (
+                json!({ "question": id, "decision": "happened", "result": fat }),
+                "result: must not be longer than 65536 bytes",
+            ),
+            (
+                json!({ "question": id, "decision": "perhaps" }),
+                "decision: unknown variant `perhaps`, expected one of `happened`, `did_not_happen`, `abort`",
+            ),
+            (
+                json!({ "question": id, "anwser": "x" }),
+                "anwser: unknown field `anwser`, expected one of `question`, `answer`, `decision`, `result`",
+            ),
+            (
+                json!({ "question": "q1", "answer": "x" }),
+                "question: \"q1\" is not a question id: expected a UUID, such as 0197f2c4-8a3b-7cc0-9d1e-5f0a1b2c3d4e",
+            ),
+        ];
+        for (body, detail) in cases {
+            let refused = answer(&world, run, &body).await;
+            assert_eq!(refused.problem(), format!("422 invalid-request: {detail}"));
+        }
+        let body = json!({ "question": UNKNOWN, "answer": "x" });
+        assert!(answer(&world, run, &body).await.problem().starts_with("409 other-question: "));
+        assert_eq!(world.shown(run).await, before);
+    }
+
+    #[tokio::test]
+    async fn of_fifty_answers_at_once_one_wins() {
+        let world = World::new().await;
+        let run = world.waiting().await;
+        let id = open(&world, run).await;
+        let bodies: Vec<Value> =
+            (0..50).map(|n| json!({ "question": id, "answer": n.to_string() })).collect();
+        let answers = join_all(bodies.iter().map(|body| answer(&world, run, body))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+        for lost in answers.iter().filter(|answer| answer.status != 200) {
+            assert_eq!(lost.problem(), "409 not-waiting: the run is running and waits for no answer");
+        }
+        let events = world.get(&format!("/v1/runs/{run}/events")).await.expect(200);
+        let answered = events["events"].as_array().expect("events").iter();
+        assert_eq!(answered.filter(|event| event["type"] == "human_answered").count(), 1);
+    }
+}

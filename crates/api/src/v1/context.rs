@@ -36,3 +36,22 @@ pub(crate) async fn context(State(api): Shared, RunPath(id): RunPath) -> Result<
     let context: Context = history.iter().map(|recorded| &recorded.event).collect();
     Ok(Json(ContextView { items: context.items().to_vec() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::world::World;
+
+    #[tokio::test]
+    async fn the_context_is_the_whole_conversation() {
+        let world = World::new().await;
+        let run = world.launch("2+3?").await;
+        world.reply(run, &[("sum_numbers", json!({ "a": 2, "b": 3 }))]).await;
+        world.reply(run, &[("final_answer", json!({ "answer": "5" }))]).await;
+        let context = world.get(&format!("/v1/runs/{run}/context")).await.expect(200);
+        let state = world.get(&format!("/agent/state/{run}")).await.expect(200);
+        assert_eq!(context["items"], state["context"]);
+        assert_eq!(context["items"].as_array().map(Vec::len), Some(4));
+    }
+}

@@ -49,3 +49,27 @@ pub(crate) async fn inbox(State(api): Shared) -> Result<Json<Inbox>, Problem> {
     });
     Ok(Json(Inbox { items: shown.collect() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::world::World;
+
+    #[tokio::test]
+    async fn the_oldest_question_comes_first() {
+        let world = World::new().await;
+        assert_eq!(world.get("/v1/inbox").await.expect(200), json!({ "items": [] }));
+        let undecided = world.undecided().await;
+        world.clock.advance(1000);
+        let waiting = world.waiting().await;
+        world.paused().await;
+        let inbox = world.get("/v1/inbox").await.expect(200);
+        let items = inbox["items"].as_array().expect("items");
+        let runs: Vec<&str> = items.iter().filter_map(|item| item["run_id"].as_str()).collect();
+        assert_eq!(runs, [undecided.to_string(), waiting.to_string()]);
+        assert_eq!(items[1]["question"], world.shown(waiting).await["question"]);
+        assert_eq!(items[1]["asked_at"], "2026-01-01T00:00:01.000Z");
+        assert_eq!((&items[1]["agent"], &items[1]["task"]), (&json!("default"), &json!("ask me")));
+    }
+}

@@ -125,9 +125,11 @@ fn check<'a>(
         "max_steps",
         || format!("must lie between 1 and {MAX_STEPS_MAX}"),
     );
-    checks.require(asked.priority.unwrap_or_default().abs() <= PRIORITY_MAX, "priority", || {
-        format!("must lie between -{PRIORITY_MAX} and {PRIORITY_MAX}")
-    });
+    checks.require(
+        (-PRIORITY_MAX..=PRIORITY_MAX).contains(&asked.priority.unwrap_or_default()),
+        "priority",
+        || format!("must lie between -{PRIORITY_MAX} and {PRIORITY_MAX}"),
+    );
     checks.require(asked.tenant.as_deref().is_none_or(is_tenant), "tenant", || {
         format!("must be 1 to {TENANT_CHARS_MAX} letters, digits or any of . _ -")
     });
@@ -187,4 +189,199 @@ fn digest(asked: &Launch) -> String {
     // A struct of texts and numbers always has a JSON form.
     let body = serde_json::to_vec(asked).unwrap_or_default();
     hex::encode(Sha256::digest(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+    use futures::future::join_all;
+    use serde_json::{Value, json};
+
+    use crate::world::World;
+
+    async fn launch_as(world: &World, key: &str, body: &Value) -> crate::world::Answer {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        world.call(Method::POST, "/v1/runs", &headers, body.to_string()).await
+    }
+
+    #[tokio::test]
+    async fn a_launch_is_created_with_what_was_asked_for() {
+        let world = World::new().await;
+        let body = json!({
+            "task": " 2+2?\n", "agent": "brief", "max_steps": 7, "labels": { "team": "a", "x/y": "" },
+            "tenant": "acme", "priority": -3,
+        });
+        let answer = world.post("/v1/runs", &body).await;
+        let run = answer.expect(201);
+        let id = run["id"].as_str().expect("an id");
+        assert_eq!(answer.header("location"), Some(format!("/v1/runs/{id}").as_str()));
+        assert_eq!(answer.header("idempotent-replayed"), None);
+        let digest = run["agent"]["digest"].as_str().expect("a digest");
+        assert_eq!(digest.len(), 64);
+        let expected = json!({
+            "id": id, "status": "running", "agent": { "name": "brief", "digest": digest }, "task": "2+2?",
+            "steps": 0, "max_steps": 7, "turns": 0, "version": 1, "tenant": "acme",
+            "labels": { "team": "a", "x/y": "" }, "priority": -3,
+            "usage": { "input_tokens": 0, "output_tokens": 0 }, "error": null, "final_answer": null,
+            "question": null, "pending": [], "owner": null, "attempt": 0, "epoch": 0,
+            "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:00:00.000Z", "finished_at": null,
+        });
+        assert_eq!(run.to_string(), expected.to_string());
+        assert_eq!(world.get(&format!("/v1/runs/{id}")).await.expect(200), run);
+        let events = world.get(&format!("/v1/runs/{id}/events")).await.expect(200);
+        assert_eq!(events["events"][0]["data"]["task"], " 2+2?\n", "the whole task is in the event");
+    }
+
+    #[tokio::test]
+    async fn what_is_left_out_is_the_agents_or_plain() {
+        let world = World::new().await;
+        let run =
+            world.post("/v1/runs", &json!({ "task": "x", "labels": null, "agent": null })).await.expect(201);
+        assert_eq!((&run["agent"]["name"], &run["max_steps"]), (&json!("default"), &json!(10)));
+        assert_eq!(
+            (&run["tenant"], &run["priority"], &run["labels"]),
+            (&json!("default"), &json!(0), &json!({}))
+        );
+    }
+
+    #[tokio::test]
+    async fn everything_that_is_wrong_is_named_and_nothing_launched() {
+        let world = World::new().await;
+        let many: serde_json::Map<String, Value> = (0..33).map(|n| (n.to_string(), json!(""))).collect();
+        let tags = |key: &str, value: &str| json!({ "task": "x", "labels": { key: value } });
+        let cases = [
+            (json!({}), "body: missing field `task`"),
+            (json!({ "task": 5 }), "task: invalid type: integer `5`, expected a string"),
+            (json!({ "task": null }), "task: invalid type: null, expected a string"),
+            (json!(["x"]), "body: must be an object"),
+            (json!("x"), "body: must be an object"),
+            (json!({ "task": " \n\t" }), "task: must not be blank"),
+            (json!({ "task": "x".repeat(200_001) }), "task: must not be longer than 200000 characters"),
+            (
+                json!({ "task": "x", "tsak": "y" }),
+                "tsak: unknown field `tsak`, expected one of `task`, `agent`, `max_steps`, `labels`, `tenant`, `priority`",
+            ),
+            (
+                json!({ "task": "x", "agent": "nobody" }),
+                "agent: there is no such agent: known are default, brief",
+            ),
+            (json!({ "task": "x", "max_steps": 0 }), "max_steps: must lie between 1 and 1000"),
+            (json!({ "task": "x", "max_steps": 1001 }), "max_steps: must lie between 1 and 1000"),
+            (json!({ "task": "x", "max_steps": -1 }), "max_steps: invalid value: integer `-1`, expected u32"),
+            (
+                json!({ "task": "x", "max_steps": 1.5 }),
+                "max_steps: invalid type: floating point `1.5`, expected u32",
+            ),
+            (json!({ "task": "x", "priority": 101 }), "priority: must lie between -100 and 100"),
+            (json!({ "task": "x", "priority": -101 }), "priority: must lie between -100 and 100"),
+            (json!({ "task": "x", "priority": i32::MIN }), "priority: must lie between -100 and 100"),
+            (json!({ "task": "x", "tenant": "" }), "tenant: must be 1 to 64 letters, digits or any of . _ -"),
+            (
+                json!({ "task": "x", "tenant": "a b" }),
+                "tenant: must be 1 to 64 letters, digits or any of . _ -",
+            ),
+            (
+                json!({ "task": "x", "labels": { "a": 1 } }),
+                "labels.a: invalid type: integer `1`, expected a string",
+            ),
+            (json!({ "task": "x", "labels": many }), "labels: must not be more than 32"),
+            (tags("", "x"), "labels.: a key must be 1 to 64 letters, digits or any of . _ - /"),
+            (tags("a:b", "x"), "labels.a:b: a key must be 1 to 64 letters, digits or any of . _ - /"),
+            (tags("a", &"x".repeat(257)), "labels.a: a value must not be longer than 256 characters"),
+            (
+                json!({ "task": "", "priority": 1000 }),
+                "task: must not be blank; priority: must lie between -100 and 100",
+            ),
+        ];
+        for (body, detail) in cases {
+            let answer = world.post("/v1/runs", &body).await;
+            assert_eq!(answer.problem(), format!("422 invalid-request: {detail}"));
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+            let field = detail.split(": ").next().expect("a field");
+            assert_eq!(answer.json()["errors"][0]["field"], field);
+        }
+        assert_eq!(world.get("/v1/runs").await.expect(200)["runs"], json!([]));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_json_is_400_415_or_413() {
+        let world = World::new().await;
+        for (body, detail) in [
+            ("", "EOF while parsing a value at line 1 column 0"),
+            ("not json", "expected ident at line 1 column 2"),
+            ("{\"task\": \"x\"} {", "trailing characters at line 1 column 15"),
+            ("{\"task\": \"\\ud800\"}", "unexpected end of hex escape at line 1 column 17"),
+        ] {
+            let answer = world.post_text("/v1/runs", body).await;
+            assert_eq!(answer.problem(), format!("400 malformed-json: The body is not JSON: {detail}"));
+        }
+        for headers in [&[][..], &[("content-type", "text/plain")], &[("content-type", "application/jsonx")]]
+        {
+            let answer = world.call(Method::POST, "/v1/runs", headers, "{\"task\": \"x\"}").await;
+            assert_eq!(
+                answer.problem(),
+                "415 unsupported-media-type: Send JSON, with the header Content-Type: application/json"
+            );
+        }
+        for kind in ["application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"] {
+            let headers = [("content-type", kind)];
+            world.call(Method::POST, "/v1/runs", &headers, "{\"task\": \"x\"}").await.expect(201);
+        }
+        let large = vec![b'x'; 10 << 20];
+        assert_eq!(
+            world.post_text("/v1/runs", large).await.problem(),
+            "413 body-too-large: The body is larger than 1048576 bytes, which is the limit"
+        );
+        let deep = "[".repeat(100_000);
+        world.post_text("/v1/runs", format!("{{\"task\": {deep}")).await.expect(422);
+    }
+
+    #[tokio::test]
+    async fn the_same_key_and_body_launch_once_however_often_and_laid_out() {
+        let world = World::new().await;
+        let body = json!({ "task": "pay", "labels": { "a": "1", "b": "2" } });
+        let turned = json!({ "labels": { "b": "2", "a": "1" }, "task": "pay" });
+        let answers = join_all((0..50).map(|n| {
+            let body = if n % 2 == 0 { &body } else { &turned };
+            launch_as(&world, "k1", body)
+        }));
+        let answers = answers.await;
+        let first = answers.iter().filter(|answer| answer.header("idempotent-replayed").is_none());
+        assert_eq!(first.count(), 1);
+        let run = answers[0].expect(201);
+        for answer in &answers {
+            assert_eq!(answer.expect(201), run);
+            assert_eq!(answer.header("location"), answers[0].header("location"));
+        }
+        assert_eq!(world.get("/v1/runs").await.expect(200)["runs"], json!([run]));
+    }
+
+    #[tokio::test]
+    async fn a_key_is_of_its_body_its_tenant_and_its_day() {
+        let world = World::new().await;
+        let first = launch_as(&world, "k1", &json!({ "task": "pay" })).await.expect(201);
+        let other = launch_as(&world, "k1", &json!({ "task": "pay twice" })).await;
+        assert_eq!(
+            other.problem(),
+            "422 idempotency-key-reused: This Idempotency-Key was used in the last 24 hours with another body"
+        );
+        assert_eq!(other.json()["run_id"], first["id"]);
+        let tenant = launch_as(&world, "k1", &json!({ "task": "pay", "tenant": "acme" })).await;
+        assert_ne!(tenant.expect(201)["id"], first["id"]);
+        world.clock.advance(24 * 60 * 60 * 1000);
+        assert_ne!(launch_as(&world, "k1", &json!({ "task": "pay" })).await.expect(201)["id"], first["id"]);
+    }
+
+    #[tokio::test]
+    async fn a_key_is_bounded() {
+        let world = World::new().await;
+        launch_as(&world, &"k".repeat(255), &json!({ "task": "x" })).await.expect(201);
+        for key in ["", "a b", "ä", &"k".repeat(256)] {
+            let answer = launch_as(&world, key, &json!({ "task": "x" })).await;
+            assert_eq!(
+                answer.problem(),
+                "422 invalid-request: Idempotency-Key: must be 1 to 255 visible ASCII characters"
+            );
+        }
+    }
 }

@@ -85,3 +85,86 @@ fn filter(mut params: Params) -> Result<RunFilter, Problem> {
     params.done()?;
     Ok(filter)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::world::World;
+
+    async fn tasks(world: &World, query: &str) -> Vec<String> {
+        let page = world.get(&format!("/v1/runs?{query}")).await.expect(200);
+        let runs = page["runs"].as_array().expect("runs").iter();
+        runs.map(|run| run["task"].as_str().expect("a task").to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn pages_follow_one_another_newest_first() {
+        let world = World::new().await;
+        for n in 0..5 {
+            world.launch(&format!("task {n}")).await;
+        }
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = world.get(&format!("/v1/runs?limit=2&cursor={cursor}")).await.expect(200);
+            seen.extend(page["runs"].as_array().expect("runs").iter().map(|run| run["task"].clone()));
+            match &page["next_cursor"] {
+                Value::String(next) => cursor.clone_from(next),
+                _ => break,
+            }
+        }
+        assert_eq!(seen, ["task 4", "task 3", "task 2", "task 1", "task 0"]);
+    }
+
+    #[tokio::test]
+    async fn filters_hold_together() {
+        let world = World::new().await;
+        let bodies = [
+            json!({ "task": "apples", "labels": { "team": "a", "kind": "fruit" } }),
+            json!({ "task": "pears", "labels": { "team": "b", "kind": "fruit" }, "tenant": "acme" }),
+            json!({ "task": "Apple cake", "agent": "brief" }),
+        ];
+        for body in &bodies {
+            world.post("/v1/runs", body).await.expect(201);
+        }
+        let paused = world.paused().await;
+        assert_eq!(tasks(&world, "q=APPLE").await, ["Apple cake", "apples"]);
+        assert_eq!(tasks(&world, "label=kind:fruit").await, ["pears", "apples"]);
+        assert_eq!(tasks(&world, "label=kind:fruit&label=team:b").await, ["pears"]);
+        assert_eq!(tasks(&world, "tenant=acme").await, ["pears"]);
+        assert_eq!(tasks(&world, "agent=brief").await, ["Apple cake"]);
+        assert_eq!(tasks(&world, "status=paused").await, ["hold"]);
+        assert_eq!(tasks(&world, "status=paused,running").await.len(), 4);
+        assert_eq!(tasks(&world, "status=complete").await, [""; 0]);
+        assert_eq!(tasks(&world, &format!("q={paused}")).await, ["hold"]);
+        assert_eq!(tasks(&world, "q=%00&label=a:%00").await, [""; 0]);
+        assert_eq!(tasks(&world, "status=&q=&agent=").await.len(), 4, "an empty parameter is none");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_named() {
+        let world = World::new().await;
+        for (query, detail) in [
+            ("limit=0", "limit: \"0\" is not a whole number from 1 to 200"),
+            ("limit=201", "limit: \"201\" is not a whole number from 1 to 200"),
+            ("limit=-1", "limit: \"-1\" is not a whole number from 1 to 200"),
+            ("limit=ten", "limit: \"ten\" is not a whole number from 1 to 200"),
+            ("limit=1&limit=2", "limit: is given more than once"),
+            ("label=nocolon", "label: is written key:value"),
+            (
+                "cursor=bogus",
+                "cursor: \"bogus\" is not a run id: expected a UUID, such as 0197f2c4-8a3b-7cc0-9d1e-5f0a1b2c3d4e",
+            ),
+            (
+                "stauts=paused",
+                "stauts: is not a parameter here: known are q, agent, tenant, cursor, status, label, limit",
+            ),
+        ] {
+            let answer = world.get(&format!("/v1/runs?{query}")).await;
+            assert_eq!(answer.problem(), format!("422 invalid-request: {detail}"));
+        }
+        let answer = world.get("/v1/runs?status=paused,bogus").await;
+        assert!(answer.problem().starts_with("422 invalid-request: status: \"bogus\" is not a status"));
+        world.get(&format!("/v1/runs?q={}", "x".repeat(201))).await.expect(422);
+    }
+}

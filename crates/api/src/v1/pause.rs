@@ -29,3 +29,30 @@ use crate::request::RunPath;
 pub(crate) async fn pause(State(api): Shared, RunPath(id): RunPath) -> Result<Json<Run>, Problem> {
     Ok(Json(api.store.command(id, Command::Pause).await?.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::world::World;
+
+    #[tokio::test]
+    async fn who_runs_is_paused_and_nobody_else() {
+        let world = World::new().await;
+        let run = world.launch("go").await;
+        assert_eq!(world.poke(run, "pause").await.expect(200)["status"], "paused");
+        let again = world.poke(run, "pause").await;
+        assert_eq!(again.problem(), "409 wrong-status: a run that is paused cannot be paused");
+        assert_eq!(again.json()["run_status"], "paused");
+        for run in
+            [world.waiting().await, world.complete().await, world.failed().await, world.undecided().await]
+        {
+            world.poke(run, "pause").await.expect(409);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_passed_over() {
+        let world = World::new().await;
+        let run = world.launch("go").await;
+        world.post_text(&format!("/v1/runs/{run}/pause"), "not json").await.expect(200);
+    }
+}

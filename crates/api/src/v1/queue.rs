@@ -32,3 +32,22 @@ pub(crate) async fn queue(State(api): Shared) -> Result<Json<Queue>, Problem> {
     let stats = api.store.queue().await?;
     Ok(Json(Queue { due: stats.due, later: stats.later, oldest_ms: stats.oldest_ms, owned: stats.owned }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::world::World;
+
+    #[tokio::test]
+    async fn the_queue_counts_what_waits_and_what_is_held() {
+        let world = World::new().await;
+        let run = world.launch("one").await;
+        world.clock.advance(250);
+        let due = json!({ "due": 1, "later": 0, "oldest_ms": 250, "owned": 0 });
+        assert_eq!(world.get("/v1/queue").await.expect(200), due);
+        world.claim(run).await;
+        let owned = json!({ "due": 0, "later": 0, "oldest_ms": 0, "owned": 1 });
+        assert_eq!(world.get("/v1/queue").await.expect(200), owned);
+    }
+}

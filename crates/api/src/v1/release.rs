@@ -29,3 +29,21 @@ use crate::request::RunPath;
 pub(crate) async fn release(State(api): Shared, RunPath(id): RunPath) -> Result<Json<Run>, Problem> {
     Ok(Json(api.store.command(id, Command::Release).await?.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::world::World;
+
+    #[tokio::test]
+    async fn who_is_quarantined_goes_on_and_nobody_else() {
+        let world = World::new().await;
+        let run = world.quarantined().await;
+        assert_eq!(world.shown(run).await["error"], "it took 3 workers down");
+        let shown = world.poke(run, "release").await.expect(200);
+        assert_eq!((&shown["status"], &shown["error"]), (&json!("running"), &json!(null)));
+        let again = world.poke(run, "release").await;
+        assert_eq!(again.problem(), "409 wrong-status: a run that is running cannot be released");
+    }
+}

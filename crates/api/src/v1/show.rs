@@ -25,3 +25,79 @@ pub(crate) async fn show(State(api): Shared, RunPath(id): RunPath) -> Result<Jso
     let row = api.store.run(id).await?.ok_or_else(|| Problem::run_not_found(&id.to_string()))?;
     Ok(Json(row.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::world::{UNKNOWN, World};
+
+    #[tokio::test]
+    async fn a_question_is_shown_with_the_call_it_is_about() {
+        let world = World::new().await;
+        let run = world.waiting().await;
+        let shown = world.shown(run).await;
+        let id = shown["question"]["id"].clone();
+        let call = json!({
+            "id": id, "call_id": "call_1_0", "name": "ask_human", "arguments": "{\"question\":\"How many?\"}",
+        });
+        let question =
+            json!({ "id": id, "kind": "question", "text": "How many?", "call": call, "started": null });
+        assert_eq!(shown["question"], question);
+        let mut pending = call;
+        pending["started_at"] = json!(null);
+        assert_eq!(shown["pending"], json!([pending]));
+        assert_eq!(shown["status"], "waiting_human_input");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_outcome_is_shown_with_who_began_it() {
+        let world = World::new().await;
+        let run = world.undecided().await;
+        let shown = world.shown(run).await;
+        let question = &shown["question"];
+        assert_eq!((&shown["status"], &question["kind"]), (&json!("undecided"), &json!("unknown_outcome")));
+        assert_eq!(question["call"]["name"], "book");
+        let started =
+            json!({ "worker": "by-hand", "epoch": 2, "attempt": 1, "at": "2026-01-01T00:00:00.000Z" });
+        assert_eq!(question["started"], started);
+        assert_eq!(shown["pending"][0]["started_at"], "2026-01-01T00:00:00.000Z");
+    }
+
+    #[tokio::test]
+    async fn an_outcome_is_shown_with_its_time() {
+        let world = World::new().await;
+        let run = world.complete().await;
+        let shown = world.shown(run).await;
+        assert_eq!((&shown["final_answer"], &shown["steps"]), (&json!("42"), &json!(2)));
+        assert_eq!(shown["finished_at"], "2026-01-01T00:00:00.000Z");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_404_wherever_it_is_named() {
+        let world = World::new().await;
+        let long = "x".repeat(5000);
+        for id in [UNKNOWN, "no-uuid", "0", "%00", "%ff", "..%2f..%2fetc%2fpasswd", &long] {
+            for path in ["", "/events", "/context"] {
+                let answer = world.get(&format!("/v1/runs/{id}{path}")).await;
+                assert!(
+                    answer.problem().starts_with("404 run-not-found: "),
+                    "{id}{path}: {}",
+                    answer.problem()
+                );
+                assert!(answer.body.len() < 500);
+            }
+            for verb in ["pause", "resume", "cancel", "release"] {
+                let answer = world.post(&format!("/v1/runs/{id}/{verb}"), &json!({})).await;
+                assert!(
+                    answer.problem().starts_with("404 run-not-found: "),
+                    "{id}/{verb}: {}",
+                    answer.problem()
+                );
+            }
+            let body = json!({ "question": UNKNOWN, "answer": "x" });
+            let answer = world.post(&format!("/v1/runs/{id}/answer"), &body).await;
+            assert!(answer.problem().starts_with("404 run-not-found: "), "{}", answer.problem());
+        }
+    }
+}

@@ -65,3 +65,26 @@ impl From<Readiness> for StoreInfo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::world::World;
+
+    #[tokio::test]
+    async fn the_server_says_what_it_is() {
+        let world = World::new().await;
+        let system = world.get("/v1/system").await.expect(200);
+        assert!(system["store"]["engine_version"].as_str().is_some_and(|version| version.starts_with("3.")));
+        let expected = json!({
+            "version": "0.1.0", "practice_model": false, "test_tools": false, "default_agent": "default",
+            "model": "gpt-5",
+            "store": {
+                "engine": "sqlite", "engine_version": system["store"]["engine_version"], "synchronous": "full",
+                "schema": system["store"]["schema"],
+            },
+        });
+        assert_eq!(system, expected);
+    }
+}

@@ -60,3 +60,27 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::world::World;
+
+    #[tokio::test]
+    async fn a_worker_is_alive_as_long_as_its_lease() {
+        let world = World::new().await;
+        assert_eq!(world.get("/v1/workers").await.expect(200), json!({ "workers": [] }));
+        let run = world.launch("go").await;
+        world.claim(run).await;
+        let mut expected = json!({ "workers": [{
+            "id": "by-hand", "host": "here", "pid": 1, "version": "0.1.0", "concurrency": 1, "runs": 1,
+            "started_at": "2026-01-01T00:00:00.000Z", "lease_expires_at": "2026-01-01T00:01:00.000Z", "alive": true,
+        }] });
+        assert_eq!(world.get("/v1/workers").await.expect(200), expected);
+        assert_eq!(world.shown(run).await["owner"], "by-hand");
+        world.clock.advance(60_000);
+        expected["workers"][0]["alive"] = json!(false);
+        assert_eq!(world.get("/v1/workers").await.expect(200), expected);
+    }
+}
