@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -75,12 +75,14 @@ impl Nursery {
             match self.spawn() {
                 Ok(mut child) => {
                     tracing::debug!(number, pid = child.id(), "worker started");
+                    // Waiting for a child would close its standard input, which tells it that this server is gone.
+                    let lifeline = child.stdin.take();
                     tokio::select! {
                         status = child.wait() => match status {
                             Ok(status) => tracing::warn!(number, how = how(status), "a worker died; starting another"),
                             Err(error) => tracing::error!(number, %error, "a worker cannot be waited for"),
                         },
-                        () = self.stop.cancelled() => return self.end(number, child).await,
+                        () = self.stop.cancelled() => return self.end(number, child, lifeline).await,
                     }
                 }
                 Err(error) => tracing::error!(number, %error, "a worker cannot be started"),
@@ -111,17 +113,16 @@ impl Nursery {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).kill_on_drop(true).spawn()
     }
 
-    async fn end(&self, number: u32, mut child: Child) {
+    async fn end(&self, number: u32, mut child: Child, lifeline: Option<ChildStdin>) {
         if let Some(pid) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
             let _ = kill_process(pid, Signal::TERM);
         }
-        // Its standard input stays open meanwhile: a closed one means that there is no time.
-        let stdin = child.stdin.take();
         if tokio::time::timeout(self.patience, child.wait()).await.is_err() {
             tracing::warn!(number, "a worker did not end in time and is killed; its runs go on elsewhere");
             let _ = child.kill().await;
         }
-        drop(stdin);
+        // Open until here: a closed one would mean that there is no time.
+        drop(lifeline);
     }
 }
 

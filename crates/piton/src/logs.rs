@@ -4,15 +4,18 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{Loaded, LogFormat, Origin};
 
 /// Libraries that say at info what only their makers want to know.
 const QUIET: &str = "apalis=warn,apalis_core=warn,sqlx=warn,hyper=warn,reqwest=warn";
 
-/// Sets logging up, once per process.
-pub(crate) fn start(config: &LogConfig) {
-    let filter =
-        EnvFilter::try_new(format!("{QUIET},{}", config.level)).unwrap_or_else(|_| EnvFilter::new("info"));
+/// Sets logging up, once per process. A command that ends by itself says only what went wrong, unless somebody set
+/// the level.
+pub(crate) fn start(loaded: &Loaded, is_role: bool) {
+    let config = &loaded.config.log;
+    let is_quiet = !is_role && *loaded.origin("log.level") == Origin::Default;
+    let level = if is_quiet { "error" } else { config.level.as_str() };
+    let filter = EnvFilter::try_new(format!("{QUIET},{level}")).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let as_json = match config.format {
         LogFormat::Json => true,

@@ -33,7 +33,8 @@ fn main() -> ExitCode {
             return ExitCode::from(exit::USAGE);
         }
     };
-    logs::start(&loaded.config.log);
+    let is_role = matches!(cli.command, Command::Serve(_) | Command::Worker(_) | Command::Model(_));
+    logs::start(&loaded, is_role);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

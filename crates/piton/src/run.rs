@@ -46,6 +46,11 @@ pub(crate) async fn run(loaded: &Loaded, args: Run) -> anyhow::Result<u8> {
         }
         return Ok(0);
     }
+    if client.store.is_some() && loaded.config.model.is_practice() && !args.at.json {
+        out::note(
+            "The practice model answers (rules, no language model); for a real one set OPENAI_API_KEY.",
+        );
+    }
     let worker = client.store.clone().map(|store| {
         let (loaded, stop) = (loaded.clone(), client.stop.clone());
         tokio::spawn(async move { work::beside(&loaded, store, stop).await })

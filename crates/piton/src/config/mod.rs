@@ -5,6 +5,8 @@ mod error;
 mod keys;
 mod layer;
 pub(crate) mod place;
+#[cfg(test)]
+mod reference;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -176,6 +178,7 @@ pub(crate) struct Entry {
     /// As TOML; of a secret only whether it is set.
     pub(crate) value: String,
     pub(crate) origin: Origin,
+    pub(crate) meaning: &'static str,
 }
 
 /// A configuration that can be used.
@@ -188,7 +191,6 @@ pub(crate) struct Loaded {
     pub(crate) warnings: Vec<String>,
     /// The configuration folder, whether or not it is there.
     pub(crate) dir: PathBuf,
-    pub(crate) is_explicit_dir: bool,
 }
 
 impl Config {
@@ -209,9 +211,9 @@ impl Config {
     ) -> Result<Loaded, ConfigError> {
         let mut problems = Vec::new();
         let mut warnings = Vec::new();
-        let is_explicit_dir = dir.is_some();
+        let is_named = dir.is_some();
         let dir = dir.unwrap_or(Path::new(DEFAULT_DIR)).to_owned();
-        if !dir.is_dir() && (is_explicit_dir || dir.exists()) {
+        if !dir.is_dir() && (is_named || dir.exists()) {
             problems.push(format!("--config {}: there is no such folder", dir.display()));
         }
         let mut layers = vec![Layer::defaults()];
@@ -225,7 +227,7 @@ impl Config {
         // Every value fits its key by now; what is wrong here is a key that the types and the table disagree about.
         let config: Config = figment.extract().map_err(|error| ConfigError::new(vec![error.to_string()]))?;
         let entries = KEYS.iter().map(|key| entry(key, &layers, &figment)).collect();
-        let mut loaded = Loaded { config, entries, warnings, dir, is_explicit_dir };
+        let mut loaded = Loaded { config, entries, warnings, dir };
         loaded.warn_of_contradictions();
         Ok(loaded)
     }
@@ -261,7 +263,8 @@ fn entry(key: &'static Key, layers: &[Layer], figment: &Figment) -> Entry {
         Some(_) if key.is_secret() => "(set)".to_owned(),
         Some((given, _)) => given.shown(),
     };
-    Entry { key: key.name, value, origin: set.map_or(Origin::Default, |(_, origin)| origin.clone()) }
+    let origin = set.map_or(Origin::Default, |(_, origin)| origin.clone());
+    Entry { key: key.name, value, origin, meaning: key.meaning }
 }
 
 fn synchronous<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Synchronous, D::Error> {

@@ -211,7 +211,7 @@ fn a_folder_that_was_named_must_be_there_and_the_usual_one_need_not() {
     assert_eq!(error.to_string(), "--config /nowhere/config: there is no such folder");
     // The tests run in the crate's folder, which has none.
     let loaded = Config::load_from(None, [], &Overrides::default()).expect("defaults");
-    assert!(!loaded.is_explicit_dir && loaded.dir == Path::new("config"));
+    assert_eq!(loaded.dir, Path::new("config"));
     let world = World::new("");
     fs::remove_file(world.root.path().join("config/piton.toml")).expect("removed");
     world.load();
@@ -239,13 +239,13 @@ fn secrets_are_never_shown() {
 
 #[test]
 fn the_generated_file_and_reference_are_not_stale() {
-    expect_file!["../../../../config/piton.toml"].assert_eq(&keys::commented_file());
-    expect_file!["../../../../docs/config.md"].assert_eq(&keys::reference());
+    expect_file!["../../../../config/piton.toml"].assert_eq(&reference::commented_file());
+    expect_file!["../../../../docs/config.md"].assert_eq(&reference::page());
 }
 
 #[test]
 fn the_generated_file_changes_nothing_and_can_be_uncommented_line_by_line() {
-    let file = keys::commented_file();
+    let file = reference::commented_file();
     let world = World::new(&file);
     assert!(world.load().entries.iter().all(|entry| entry.origin == Origin::Default));
     let uncommented: String = file
