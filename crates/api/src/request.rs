@@ -69,10 +69,12 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             malformed(&inner)
         }
     })?;
-    reader
-        .end()
-        .map_err(|error| Problem::new(Kind::MalformedJson, format!("The body is not JSON: {error}")))?;
+    reader.end().map_err(|error| malformed(&error))?;
     Ok(value)
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    Problem::new(Kind::MalformedJson, format!("The body is not JSON: {error}"))
 }
 
 /// serde_json's words without its `at line 1 column 17`, which says nothing to somebody who sent one line.
