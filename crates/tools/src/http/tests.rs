@@ -292,6 +292,19 @@ async fn what_was_never_sent_is_a_known_failure() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_fails_is_a_known_failure() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://{}/", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            write(stream, "this is no TLS\n").await;
+        }
+    });
+    let error = failed(call(&post(&url), json!({})).await);
+    assert!(error.starts_with(&format!("cannot connect to {url}: ")), "{error}");
+}
+
+#[tokio::test]
 async fn no_answer_within_the_limit_is_unknown() {
     let url = raw(|stream| async {
         let _open = stream;
