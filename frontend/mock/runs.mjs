@@ -211,6 +211,8 @@ export class Runs {
     while (run.state.status === 'running') {
       const next = run.story.next(run.lastAnswer);
       if (next.done) return;
+      if (next.value[1] === 'model_replied' && run.state.steps >= run.max_steps)
+        return run.tell('limit_reached');
       const [after_ms, type, data] = next.value;
       await pause(after_ms);
       // What was commanded meanwhile comes first; the story goes on from here when the run does.

@@ -149,7 +149,7 @@ function* slow() {
 
 export function scriptFor(task) {
   if (/percent of a number|ask/i.test(task)) return asking();
-  if (/slow|sleep|count/i.test(task)) return slow();
+  if (/slow|sleep|count|times/i.test(task)) return slow();
   return sum()[Symbol.iterator]();
 }
 

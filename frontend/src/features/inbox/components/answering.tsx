@@ -8,11 +8,10 @@ import { SaidNotice } from './said-notice';
 /** On a run's page: its open question, and what became of the last reply to one. */
 export function Answering({ runId, question }: { runId: string; question: Question | null }) {
   const [said, setSaid] = useState<Said | null>(null);
-  const isLate = said?.how === 'late';
   return (
     <>
-      {isLate && <SaidNotice said={said} />}
-      {question && (
+      {said?.how === 'late' && <SaidNotice said={said} />}
+      {question && question.id !== said?.questionId && (
         <Notice
           tone={question.kind === 'question' ? 'wait' : 'unknown'}
           role="region"

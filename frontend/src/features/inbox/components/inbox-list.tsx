@@ -12,11 +12,12 @@ import { SaidNotice } from './said-notice';
 /** Every open question and unknown outcome, the longest waiting first, each to be answered where it stands. */
 export function InboxList({ items }: { items: InboxItem[] }) {
   const [said, setSaid] = useState<Said | null>(null);
-  const oldestFirst = [...items].sort((a, b) => a.asked_at.localeCompare(b.asked_at));
+  const open = items.filter(({ question }) => question.id !== said?.questionId);
+  const oldestFirst = open.sort((a, b) => a.asked_at.localeCompare(b.asked_at));
   return (
     <>
       {said && <SaidNotice said={said} link={<RunLink runId={said.runId} />} />}
-      {items.length === 0 && (
+      {open.length === 0 && (
         <Card>
           <Empty Icon={Inbox} title="Nothing waits for you">
             When an agent asks a question, or a call’s outcome is unknown, it is put here.

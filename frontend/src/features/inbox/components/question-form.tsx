@@ -15,7 +15,8 @@ import { type Reply, useReply } from '../api/inbox';
 export interface Said {
   how: 'sent' | 'late';
   runId: string;
-  question: string;
+  /** The id of the question it was meant for: that one is settled, whatever the page still shows. */
+  questionId: string;
   /** What was written, so that it is not lost where it came too late. */
   draft: string;
 }
@@ -34,7 +35,7 @@ export function QuestionForm(props: FormProps) {
 function useSend({ runId, question, onSaid }: FormProps) {
   const reply = useReply(runId);
   const send = (what: Reply, draft: string) => {
-    const said = { runId, question: question.text, draft };
+    const said = { runId, questionId: question.id, draft };
     reply.mutate(what, {
       onSuccess: () => onSaid({ ...said, how: 'sent' }),
       onError: (error) => problemOf(error).isConflict && onSaid({ ...said, how: 'late' }),
