@@ -1,7 +1,7 @@
 //! The Responses API: a request written from borrowed items, a reply read from whatever resembles one.
 //!
-//! The items go as they are, in the run's own words, so the request is async-openai's `CreateResponse` written by
-//! borrowing (its `byot` way); a test reads it back as that type.
+//! The items go in the run's own words, so the request is async-openai's `CreateResponse` written by borrowing (its
+//! `byot` way); a test reads it back as that type.
 
 use async_openai::types::responses::{Reasoning, ReasoningEffort, ToolChoiceOptions};
 use piton_core::{Item, ToolSpec, Usage};
@@ -17,7 +17,7 @@ pub(crate) struct Request<'a> {
     model: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     instructions: &'a str,
-    input: &'a [Item],
+    input: Vec<Input<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,6 +26,27 @@ pub(crate) struct Request<'a> {
     reasoning: Option<Reasoning>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_output_tokens: Option<u32>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Input<'a> {
+    /// With its type, which OpenAI lets one leave out: llama.cpp's server refuses an assistant's message without it.
+    Message {
+        r#type: &'static str,
+        role: &'a str,
+        content: &'a str,
+    },
+    AsItIs(&'a Item),
+}
+
+impl<'a> From<&'a Item> for Input<'a> {
+    fn from(item: &'a Item) -> Self {
+        match item {
+            Item::Message { role, content } => Self::Message { r#type: "message", role, content },
+            Item::Call { .. } | Item::Output { .. } => Self::AsItIs(item),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -50,7 +71,7 @@ impl<'a> Request<'a> {
         Self {
             model: ask.model,
             instructions: ask.instructions,
-            input: ask.items,
+            input: ask.items.iter().map(Input::from).collect(),
             tools: ask.tools.iter().map(tool).collect(),
             tool_choice: has_choice.then_some(ToolChoiceOptions::Required),
             reasoning: (!omitted.reasoning)

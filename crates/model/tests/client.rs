@@ -156,7 +156,7 @@ async fn read(api: Api, body: Value) -> (Option<String>, Vec<RequestedCall>, Vec
 }
 
 #[tokio::test]
-async fn responses_are_asked_with_the_items_as_they_are() {
+async fn responses_are_asked_with_the_items_and_each_message_says_that_it_is_one() {
     let fake = Fake::new(vec![ok(response_call())]).await;
     let replied = ask(&fake.client(Api::Auto)).await.unwrap();
     assert_eq!(replied.reply.calls, the_call());
@@ -166,7 +166,11 @@ async fn responses_are_asked_with_the_items_as_they_are() {
 
     let (path, body) = fake.asked().await.remove(0);
     assert_eq!(path, RESPONSES);
-    assert_eq!(body["input"], serde_json::to_value(items()).unwrap());
+    let mut input = serde_json::to_value(items()).unwrap();
+    for message in input.as_array_mut().unwrap().iter_mut().filter(|item| item["role"].is_string()) {
+        message["type"] = json!("message");
+    }
+    assert_eq!(body["input"], input);
     assert_eq!(body["instructions"], "Be brief.");
     assert_eq!(body["tool_choice"], "required");
     assert_eq!(body["reasoning"], json!({"effort": "low"}));
