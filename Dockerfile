@@ -26,13 +26,16 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /var/lib/piton --create-home piton
 COPY --from=build /usr/local/bin/piton /usr/local/bin/piton
-COPY --chown=piton:piton config /etc/piton
-COPY --chown=piton:piton prompts /etc/prompts
+COPY config /etc/piton/config
+COPY prompts /etc/piton/prompts
 USER piton
-WORKDIR /var/lib/piton
+# ./config and ./prompts are read from here; mount your own over them.
+WORKDIR /etc/piton
 VOLUME /var/lib/piton
-ENV PITON_STORE__URL=sqlite:///var/lib/piton/piton.db
+ENV PITON_STORE__URL=sqlite:///var/lib/piton/piton.db \
+    PITON_SERVER__LISTEN=0.0.0.0:3000
 EXPOSE 3000
-STOPSIGNAL SIGTERM
-ENTRYPOINT ["piton", "--config", "/etc/piton"]
-CMD ["serve", "--listen", "0.0.0.0:3000"]
+ENTRYPOINT ["piton"]
+# Any address but loopback wants PITON_SERVER__API_KEY: without one, this says so and ends.
+CMD ["serve"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["piton", "ping"]

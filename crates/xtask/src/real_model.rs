@@ -91,6 +91,11 @@ impl Tally {
         ];
         env.extend(round.tokens_max.map(|n| ("PITON_MODEL__MAX_OUTPUT_TOKENS", n.to_string())));
         let served = Served::start("real-model", &["--workers", "2"], &env)?;
+        self.watch(&served, tasks)
+            .map_err(|failure| format!("{failure}; the server's log:\n{}", served.log()).into())
+    }
+
+    fn watch(&mut self, served: &Served, tasks: &[&str]) -> Done {
         let mut launched = Vec::new();
         for task in tasks {
             let answer = http::post(served.address, "/v1/runs", &json!({ "task": task }))?;
@@ -101,7 +106,7 @@ impl Tally {
             launched.push((*task, id));
         }
         for (task, id) in launched {
-            let run = ended(&served, &id)?;
+            let run = ended(served, &id)?;
             println!("  {:<20} {:>2} steps  {task:.60}", run["status"].as_str().unwrap_or("?"), run["steps"]);
             self.judge(&run, task);
         }
