@@ -124,13 +124,9 @@ function sum() {
 }
 
 function* asking() {
-  const ask = call('ask_human', { question: 'Of which number shall I take 15 percent?' }, 'ask_human');
+  const ask = call('ask_human', { question: 'What is your salary?' }, 'ask_human');
   yield [500, ...replied(1, [ask])];
-  const said = yield [
-    5,
-    'human_asked',
-    { call: ask.id, question: 'Of which number shall I take 15 percent?' },
-  ];
+  const said = yield [5, 'human_asked', { call: ask.id, question: 'What is your salary?' }];
   const number = Number.parseFloat(said) || 80;
   const times = call('multiply_numbers', { a: number, b: 0.15 });
   yield [500, ...replied(2, [times])];
@@ -148,7 +144,7 @@ function* slow() {
 }
 
 export function scriptFor(task) {
-  if (/percent of a number|ask/i.test(task)) return asking();
+  if (/my salary/i.test(task)) return asking();
   if (/slow|sleep|count|times/i.test(task)) return slow();
   return sum()[Symbol.iterator]();
 }

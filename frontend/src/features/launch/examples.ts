@@ -2,6 +2,6 @@
 export const EXAMPLES = [
   'What is (17 + 5) * 3 / 4?',
   'Solve x^2 - 5x + 6 = 0',
-  'A box holds 12 eggs. How many eggs are in 7 boxes?',
-  'What is 15 percent of a number? Ask me for it.',
+  'Anna has 12 apples and buys 5 more. How many does she have?',
+  'What is 15% of my salary?',
 ];
