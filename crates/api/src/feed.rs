@@ -139,3 +139,42 @@ impl Watched {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use piton_core::Command;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::world::World;
+
+    fn feed(world: &World, watches_max: usize) -> Feed {
+        Feed::start_with(Arc::clone(&world.store) as Arc<dyn Store>, world.stop.clone(), watches_max)
+    }
+
+    #[tokio::test]
+    async fn a_watch_hears_of_what_happens_after_it_began() {
+        let world = World::new().await;
+        let run = world.launch("go").await;
+        let mut watch = feed(&world, 10).watch(run).expect("a place");
+        world.store.command(run, Command::Pause).await.expect("paused");
+        let begin = Instant::now();
+        watch.past(1).await;
+        assert!(begin.elapsed() < LOOK_EVERY, "by the ring, not by looking now and then");
+    }
+
+    #[tokio::test]
+    async fn places_are_few_and_given_back() {
+        let world = World::new().await;
+        let (one, other) = (world.launch("one").await, world.launch("other").await);
+        let feed = feed(&world, 2);
+        let first = feed.watch(one).expect("a place");
+        let second = feed.watch(one).expect("a place");
+        assert!(feed.watch(other).is_none());
+        drop(first);
+        assert_eq!(feed.shared.lock().len(), 1, "somebody watches it still");
+        drop(second);
+        assert_eq!(feed.shared.lock().len(), 0);
+        feed.watch(other).expect("a place that was given back");
+    }
+}

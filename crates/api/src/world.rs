@@ -1,10 +1,12 @@
 //! For tests: the whole router over a real store in a folder of its own, and a worker that is played by hand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use futures::StreamExt;
 use piton_core::{
     Agent, CallKind, Context, EffectClass, Event, Reply, RequestedCall, Run, RunId, ToolKind, ToolSpec,
     TurnRequest, WorkerId, settle,
@@ -13,6 +15,7 @@ use piton_store::{
     Claim, Clock, Commit, CommitOutcome, SqliteOptions, SqliteStore, StepEnd, Store, WorkerRow,
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -345,5 +348,69 @@ impl Answer {
             body["type"].as_str().and_then(|kind| kind.strip_prefix("urn:piton:problem:")).expect("a slug");
         let detail = body["detail"].as_str().map_or_else(|| body["detail"].to_string(), str::to_owned);
         format!("{} {slug}: {detail}", self.status.as_u16())
+    }
+}
+
+/// A live view, read frame by frame.
+pub(crate) struct View {
+    pub(crate) headers: HeaderMap,
+    chunks: axum::body::BodyDataStream,
+    text: String,
+}
+
+/// One frame of a live view.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Frame {
+    pub(crate) id: Option<u64>,
+    pub(crate) event: String,
+    pub(crate) data: Value,
+}
+
+impl World {
+    /// Follows a run, after the last event that was seen.
+    pub(crate) async fn follow(&self, run: RunId, last: Option<&str>) -> View {
+        let mut headers = vec![("accept", "text/event-stream")];
+        headers.extend(last.map(|last| ("last-event-id", last)));
+        let request = request(Method::GET, &format!("/v1/runs/{run}/events"), &headers, Body::empty());
+        let (parts, body) = self.open(request).await.into_parts();
+        assert_eq!(parts.status, StatusCode::OK);
+        View { headers: parts.headers, chunks: body.into_data_stream(), text: String::new() }
+    }
+}
+
+impl View {
+    /// The next frame that carries data; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((frame, rest)) = self.text.split_once("\n\n") {
+                let (frame, rest) = (frame.to_owned(), rest.to_owned());
+                self.text = rest;
+                let field = |name| frame.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                if let Some(data) = field("data") {
+                    return Some(Frame {
+                        id: field("id").map(|id| id.parse().expect("a number")),
+                        event: field("event").expect("a type").to_owned(),
+                        data: serde_json::from_str(data).expect("JSON"),
+                    });
+                }
+                continue;
+            }
+            let chunk =
+                timeout(Duration::from_secs(10), self.chunks.next()).await.expect("a frame or the end")?;
+            self.text.push_str(std::str::from_utf8(&chunk.expect("a chunk")).expect("UTF-8"));
+        }
+    }
+
+    /// Types and ids of the frames up to the first of this type.
+    pub(crate) async fn until(&mut self, event: &str) -> Vec<String> {
+        let mut seen = Vec::new();
+        while let Some(frame) = self.next().await {
+            let id = frame.id.map_or(String::new(), |id| format!("{id} "));
+            seen.push(format!("{id}{}", frame.event));
+            if frame.event == event {
+                return seen;
+            }
+        }
+        panic!("the view ended before {event}: {seen:?}");
     }
 }

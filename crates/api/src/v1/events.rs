@@ -98,14 +98,13 @@ fn wants_stream(headers: &HeaderMap) -> bool {
 
 fn last_event_id(headers: &HeaderMap, version: u64) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default();
-    if text.is_empty() {
-        // How a browser says that it has seen none.
+    if value.is_empty() {
+        // How a client may say that it has seen none.
         return Ok(None);
     }
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(seq) if digits && seq <= version => Ok(Some(seq)),
+    let text = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    match text.and_then(|digits| digits.parse().ok()) {
+        Some(seq) if seq <= version => Ok(Some(seq)),
         _ => Err(Problem::new(
             Kind::BadLastEventId,
             format!("It has to be a number from 0 to {version}, the run's last event"),
@@ -129,4 +128,70 @@ where
     // A proxy that gathers a response before it passes it on would hold the events back.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Method;
+    use serde_json::json;
+
+    use crate::world::World;
+
+    #[tokio::test]
+    async fn pages_follow_one_another() {
+        let world = World::new().await;
+        let run = world.complete().await;
+        let all = world.get(&format!("/v1/runs/{run}/events")).await.expect(200);
+        let types: Vec<_> =
+            all["events"].as_array().expect("events").iter().map(|event| &event["type"]).collect();
+        assert_eq!(types, ["launched", "model_replied", "completed"]);
+        assert_eq!(all["next_after"], json!(null));
+        assert_eq!(all["events"][0]["data"]["task"], "answer");
+        assert_eq!(
+            all["events"][2],
+            json!({
+                "id": 3, "at": "2026-01-01T00:00:00.000Z", "type": "completed", "v": 1, "data": { "answer": "42" },
+            })
+        );
+        let first = world.get(&format!("/v1/runs/{run}/events?limit=2")).await.expect(200);
+        assert_eq!((&first["next_after"], &first["events"][1]["id"]), (&json!(2), &json!(2)));
+        let second = world.get(&format!("/v1/runs/{run}/events?limit=2&after=2")).await.expect(200);
+        assert_eq!(second, json!({ "events": [all["events"][2]], "next_after": null }));
+        let none = world.get(&format!("/v1/runs/{run}/events?after=99")).await.expect(200);
+        assert_eq!(none, json!({ "events": [], "next_after": null }));
+    }
+
+    #[tokio::test]
+    async fn bad_parameters_are_named() {
+        let world = World::new().await;
+        let run = world.launch("go").await;
+        for query in ["after=x", "after=-1", "after=1.5", "limit=0", "limit=1001", "limit=x", "afetr=1"] {
+            let answer = world.get(&format!("/v1/runs/{run}/events?{query}")).await;
+            let name = query.split('=').next().expect("a name");
+            assert!(
+                answer.problem().starts_with(&format!("422 invalid-request: {name}: ")),
+                "{}",
+                answer.problem()
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bad_last_event_id_is_400() {
+        let world = World::new().await;
+        let run = world.complete().await;
+        let path = format!("/v1/runs/{run}/events");
+        for last in ["x", "-1", "+1", "1.5", "4", "99999999999999999999999", "1; DROP", "ä"] {
+            let headers = [("accept", "text/event-stream"), ("last-event-id", last)];
+            let answer = world.call(Method::GET, &path, &headers, Body::empty()).await;
+            assert_eq!(
+                answer.problem(),
+                "400 bad-last-event-id: It has to be a number from 0 to 3, the run's last event"
+            );
+        }
+        let headers = [("accept", "text/event-stream")];
+        let beyond = world.call(Method::GET, &format!("{path}?after=4"), &headers, Body::empty()).await;
+        assert_eq!(beyond.problem(), "422 invalid-request: after: is beyond 3, the run's last event");
+    }
 }
