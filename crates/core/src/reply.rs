@@ -42,6 +42,7 @@ impl Reply {
         attempt: u32,
     ) -> Event {
         let mut notes = self.notes;
+        let in_text = notes.contains(&ReplyNote::CallInText);
         let mut note = |found: bool, what: ReplyNote| {
             if found && !notes.contains(&what) {
                 notes.push(what);
@@ -54,7 +55,8 @@ impl Reply {
             let id = CallId::derive(run, turn, index);
             let is_taken = |id: &str| !is_wire_id(id) || taken.contains(id) || context.knows_call_id(id);
             let repeated = is_taken(&asked.call_id);
-            note(repeated, ReplyNote::RepeatedCallId);
+            // A call that was written as text never had an id.
+            note(repeated && !(in_text && asked.call_id.is_empty()), ReplyNote::RepeatedCallId);
             // Ours is derived from run and turn, so it is unique where the provider's is not.
             let call_id =
                 if repeated { format!("call_{}", id.to_string().replace('-', "")) } else { asked.call_id };

@@ -72,13 +72,13 @@ fn work(world: &mut World, epoch: Epoch, pick: u8) {
         Next::CallTool(call) => {
             if call.effect() == Some(piton_core::EffectClass::AtMostOnce) {
                 world.started(epoch);
-                if pick % 3 == 0 {
+                if pick.is_multiple_of(3) {
                     return;
                 }
             }
             let failed = Event::ToolFailed { call: call.id, error: "no".to_owned(), took_ms: 0, attempt: 1 };
             let returned = Event::ToolReturned { call: call.id, result: json!(pick), took_ms: 0, attempt: 1 };
-            world.record(if pick % 4 == 0 { failed } else { returned });
+            world.record(if pick.is_multiple_of(4) { failed } else { returned });
         }
         Next::Rest => {}
     }

@@ -174,27 +174,29 @@ impl View {
             Status::Paused => outcome(exit::WAITING),
             Status::WaitingHumanInput | Status::Undecided => {
                 let Some(question) = &shown.question else { return Ok(None) };
-                if self.json || !io::stdin().is_terminal() {
-                    self.clear();
-                    if self.json {
-                        out::json(run);
-                    }
-                    out::note(format!("It waits for a human: {}", question.text));
-                    out::note(how_to_answer(&shown.id, question));
-                    return Ok(Some(exit::WAITING));
+                self.clear();
+                if !self.json && self.ask(client, &shown.id, question).await? {
+                    return Ok(None);
                 }
-                self.ask(client, &shown.id, question).await?;
-                None
+                if self.json {
+                    out::json(run);
+                }
+                out::note(format!("It waits for a human: {}", question.text));
+                out::note(how_to_answer(&shown.id, question));
+                Some(exit::WAITING)
             }
         })
     }
 
-    /// Asks here. An answer that came too late, because somebody answered elsewhere, is said and no harm.
-    async fn ask(&self, client: &Client, id: &str, question: &Question) -> anyhow::Result<()> {
-        self.clear();
+    /// Asks here, and says whether there was anybody to answer: not when standard input has ended. An answer that came
+    /// too late, because somebody answered elsewhere, is said and no harm.
+    async fn ask(&self, client: &Client, id: &str, question: &Question) -> anyhow::Result<bool> {
         let body = if question.kind == "question" {
             out::note(format!("\n{}", question.text));
-            let Some(answer) = prompt("> ").await? else { return Ok(()) };
+            let Some(answer) = prompt("> ").await? else { return Ok(false) };
+            if answer.is_empty() {
+                return Ok(true);
+            }
             json!({ "question": question.id, "answer": answer })
         } else {
             if let Some(call) = &question.call {
@@ -205,28 +207,30 @@ impl View {
             }
             out::note(&question.text);
             let Some(word) = prompt("Did it happen? [y]es, [n]o: call it again, [a]bort > ").await? else {
-                return Ok(());
+                return Ok(false);
             };
             match word.to_ascii_lowercase().chars().next() {
                 Some('y') => {
-                    let result = prompt("What did it return? (JSON or text) > ").await?.unwrap_or_default();
+                    let Some(result) = prompt("What did it return? (JSON or text) > ").await? else {
+                        return Ok(false);
+                    };
                     let result = serde_json::from_str(&result).unwrap_or(Value::String(result));
                     json!({ "question": question.id, "decision": "happened", "result": result })
                 }
                 Some('n') => json!({ "question": question.id, "decision": "did_not_happen" }),
                 Some('a') => json!({ "question": question.id, "decision": "abort" }),
-                _ => return Ok(()),
+                _ => return Ok(true),
             }
         };
         match client.post(&format!("{}/answer", run_path(id)?), &body).await {
             Err(error) => match error.downcast_ref::<Refused>() {
                 Some(refused) if refused.status == 409 => {
                     out::note("That question was answered elsewhere meanwhile.");
-                    Ok(())
+                    Ok(true)
                 }
                 _ => Err(error),
             },
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
         }
     }
 
@@ -296,6 +300,7 @@ pub(crate) fn how_to_answer(id: &str, question: &Question) -> String {
     }
 }
 
+/// A line from standard input; `None` when it has ended.
 async fn prompt(what: &'static str) -> anyhow::Result<Option<String>> {
     let read = tokio::task::spawn_blocking(move || {
         let mut err = io::stderr().lock();
@@ -304,11 +309,7 @@ async fn prompt(what: &'static str) -> anyhow::Result<Option<String>> {
         io::stdin().read_line(&mut line).map(|read| (read, line))
     });
     let (read, line) = read.await??;
-    if read == 0 {
-        anyhow::bail!("the terminal closed while a question was open");
-    }
-    let line = line.trim().to_owned();
-    Ok((!line.is_empty()).then_some(line))
+    Ok((read > 0).then(|| line.trim().to_owned()))
 }
 
 fn clipped(text: &str) -> String {

@@ -138,12 +138,21 @@ impl Held {
             .mode(0o600)
             .open(path)
             .map_err(|error| unusable(path, "it cannot be opened for writing", &error))?;
+        // Looked at before anything is set: even a journal mode would change another program's file.
+        let mut look = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(Duration::from_millis(BUSY_MS))
+            .disable_statement_logging()
+            .connect()
+            .await
+            .map_err(|error| not_sqlite(path, &error))?;
+        check_version(&mut look).await?;
+        check_owner(&mut look, path).await?;
+        let _ = look.close().await;
         let mut conn = connect_options(path, Synchronous::Full)
             .connect()
             .await
             .map_err(|error| not_sqlite(path, &error))?;
-        check_version(&mut conn).await?;
-        check_owner(&mut conn, path).await?;
         let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
         let before = schema(&mut conn).await;
         if before > newest + 1 {
