@@ -146,8 +146,8 @@ impl Held {
             .connect()
             .await
             .map_err(|error| not_sqlite(path, &error))?;
-        check_version(&mut look).await?;
         check_owner(&mut look, path).await?;
+        check_version(&mut look).await?;
         let _ = look.close().await;
         let mut conn = connect_options(path, Synchronous::Full)
             .connect()
