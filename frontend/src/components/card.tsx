@@ -28,12 +28,12 @@ export function Card({ title, aside, flush = false, children }: CardProps) {
 type Tone = 'run' | 'wait' | 'unknown' | 'ok' | 'bad' | 'limit' | 'off';
 
 const EDGES: Record<Tone, string> = {
-  run: 'border-run/30 bg-run-soft',
-  wait: 'border-wait/30 bg-wait-soft',
-  unknown: 'border-unknown/30 bg-unknown-soft',
-  ok: 'border-ok/30 bg-ok-soft',
-  bad: 'border-bad/30 bg-bad-soft',
-  limit: 'border-limit/30 bg-limit-soft',
+  run: 'border-run/30 bg-run-soft/60',
+  wait: 'border-wait/30 bg-wait-soft/60',
+  unknown: 'border-unknown/30 bg-unknown-soft/60',
+  ok: 'border-ok/30 bg-ok-soft/60',
+  bad: 'border-bad/30 bg-bad-soft/60',
+  limit: 'border-limit/30 bg-limit-soft/60',
   off: 'border-line bg-sunken',
 };
 

@@ -116,12 +116,14 @@ function Header({ run, task, stream }: { run: Run; task: string; stream: RunStre
           <ConnectionState connection={stream.connection} isOver={isOver(run)} />
         </div>
         <div className="flex flex-wrap gap-2">
-          {stream.timeline.task !== null && (
-            <LaunchAgain
-              task={stream.timeline.task}
-              agent={run.agent.name}
-              onLaunched={(again) => void navigate({ to: '/runs/$id', params: { id: again.id } })}
-            />
+          {stream.timeline.task !== null && run.finished_at !== null && (
+            <span className="flex max-sm:order-last">
+              <LaunchAgain
+                task={stream.timeline.task}
+                agent={run.agent.name}
+                onLaunched={(again) => void navigate({ to: '/runs/$id', params: { id: again.id } })}
+              />
+            </span>
           )}
           {buttons}
         </div>

@@ -104,6 +104,27 @@ describe('a run', () => {
     await waitFor(() => expect(router.state.location.href).toBe(PATH));
   });
 
+  it('shows the latest of a long story, and the earlier part when asked', async () => {
+    const reply = { text: null, calls: [], notes: [], usage: {}, model: 'm', request: {}, attempt: 1 };
+    const turns = Array.from({ length: 200 }, (_, index) => ({
+      id: index + 2,
+      at: AT,
+      v: 1,
+      type: 'model_replied',
+      data: { ...reply, turn: index + 1 },
+    }));
+    const run = { ...RUN, version: 201 };
+    serve({
+      [`GET /v1${PATH}`]: () => ({ body: run }),
+      [EVENTS]: () => streamOf([launched(), ...turns]).response,
+    });
+    openPage(PATH);
+    expect(await screen.findByText('Turn 200')).toBeInTheDocument();
+    expect(screen.queryByText('Turn 50')).toBeNull();
+    await userEvent.click(screen.getByRole('button', { name: /50 earlier entries/ }));
+    expect(screen.getByText('Turn 1')).toBeInTheDocument();
+  });
+
   it('says so when there is no such run', async () => {
     serve({});
     openPage('/runs/0197f2c4-0000-7000-8000-000000000000');

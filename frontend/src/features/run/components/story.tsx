@@ -5,6 +5,7 @@ import {
   CirclePlay,
   CircleX,
   Flag,
+  History,
   type LucideIcon,
   OctagonMinus,
   Rocket,
@@ -12,8 +13,9 @@ import {
   ShieldCheck,
   Sparkle,
 } from 'lucide-react';
-import { memo, type ReactNode } from 'react';
+import { memo, type ReactNode, useState } from 'react';
 import type { Run } from '@/api/types';
+import { Button } from '@/components/button';
 import { Tag } from '@/components/facts';
 import { Loading } from '@/components/page';
 import { StatusIcon } from '@/components/status';
@@ -23,9 +25,14 @@ import type { Moment, Timeline, Turn } from '../timeline';
 import { CallRow } from './call';
 import { InspectLink } from './inspect-link';
 
+/** A browser draws so many entries without a pause; earlier ones are a press away. */
+const PAGE_ENTRIES = 150;
+
 /** The run as a story: launch, turns, what happened between them, and what happens now. */
 export function Story({ timeline, run }: { timeline: Timeline; run: Run | undefined }) {
+  const [shown, setShown] = useState(PAGE_ENTRIES);
   if (!timeline.launched_at) return <Loading />;
+  const earlier = Math.max(0, timeline.entries.length - shown);
   const isAdvancing = run?.status === 'running' && run.owner !== null;
   const front = isAdvancing ? run.pending[0]?.id : undefined;
   return (
@@ -35,17 +42,26 @@ export function Story({ timeline, run }: { timeline: Timeline; run: Run | undefi
           Launched <span className="font-medium">{timeline.agent}</span>
         </Line>
       </Place>
-      {timeline.entries.map((entry) =>
-        entry.kind === 'turn' ? (
-          <TurnCard
-            key={entry.id}
-            turn={entry}
-            front={entry.calls.some(({ id }) => id === front) ? front : undefined}
-          />
-        ) : (
-          <MomentLine key={entry.id} moment={entry} />
-        ),
+      {earlier > 0 && (
+        <Place icon={<History aria-hidden />} ink="text-muted">
+          <Button small onClick={() => setShown(shown + PAGE_ENTRIES)}>
+            Show more of the {earlier} earlier entries
+          </Button>
+        </Place>
       )}
+      {timeline.entries
+        .slice(earlier)
+        .map((entry) =>
+          entry.kind === 'turn' ? (
+            <TurnCard
+              key={entry.id}
+              turn={entry}
+              front={entry.calls.some(({ id }) => id === front) ? front : undefined}
+            />
+          ) : (
+            <MomentLine key={entry.id} moment={entry} />
+          ),
+        )}
       {run && <NowLine run={run} since={timeline.events.at(-1)?.at ?? run.updated_at} />}
     </ol>
   );
