@@ -238,3 +238,237 @@ fn vary(mut response: Response) -> Response {
     response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+    use crate::world::{Answer, World, options};
+
+    const KEY: &str = "correct-horse-battery-staple";
+
+    fn with_key() -> ApiOptions {
+        ApiOptions { api_key: Some(SecretString::from(KEY)), ..options() }
+    }
+
+    async fn get(world: &World, path: &str, headers: &[(&str, &str)]) -> Answer {
+        world.call(Method::GET, path, headers, Body::empty()).await
+    }
+
+    async fn log_in(world: &World, key: &str, headers: &[(&str, &str)]) -> Answer {
+        let headers = [headers, &[("content-type", "application/json")]].concat();
+        let body = serde_json::json!({ "api_key": key }).to_string();
+        world.call(Method::POST, "/v1/session", &headers, body).await
+    }
+
+    #[tokio::test]
+    async fn with_a_key_every_documented_endpoint_needs_it_save_those_for_probes_and_the_login() {
+        let world = World::with(with_key()).await;
+        let document = serde_json::to_value(crate::openapi()).expect("JSON");
+        let mut open = Vec::new();
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for method in item.as_object().expect("methods").keys() {
+                let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
+                let path = path.replace("{id}", crate::world::UNKNOWN).replace("{name}", "default");
+                let without = world.call(method.clone(), &path, &[], Body::empty()).await;
+                if without.status != StatusCode::UNAUTHORIZED {
+                    open.push(format!("{method} {path}"));
+                    continue;
+                }
+                assert_eq!(without.header("www-authenticate"), Some("Bearer realm=\"piton\""));
+                let bearer = format!("Bearer {KEY}");
+                let with = world.call(method, &path, &[("authorization", &bearer)], Body::empty()).await;
+                assert_ne!(with.status, StatusCode::UNAUTHORIZED, "{path}");
+            }
+        }
+        assert_eq!(open, ["GET /healthz", "GET /readyz", "POST /v1/session", "DELETE /v1/session"]);
+        for path in ["/docs", "/docs/", "/docs/swagger-ui.css", "/openapi.json", "/v1/none", "/agent", "/v1"]
+        {
+            assert_eq!(get(&world, path, &[]).await.status, 401, "{path}");
+        }
+        for path in ["/", "/runs/1", "/v1x"] {
+            assert_ne!(get(&world, path, &[("accept", "text/html")]).await.status, 401, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_whole_key_opens() {
+        let world = World::with(with_key()).await;
+        for value in
+            ["", "Bearer", "Bearer wrong", "Bearer correct-horse-battery-stapl", "Basic Y29ycmVjdA==", KEY]
+        {
+            let answer = get(&world, "/v1/runs", &[("authorization", value)]).await;
+            assert_eq!(answer.status, 401, "{value:?}");
+            assert!(!answer.text().contains(KEY));
+        }
+        assert_eq!(get(&world, "/v1/runs", &[("authorization", &format!("Bearer {KEY}"))]).await.status, 200);
+    }
+
+    #[tokio::test]
+    async fn a_browser_gets_in_by_the_login_and_out_again() {
+        let world = World::with(with_key()).await;
+        let refused = log_in(&world, "wrong", &[]).await;
+        assert_eq!(refused.problem(), "401 unauthorized: That is not the API key");
+        assert_eq!(refused.header("set-cookie"), None);
+
+        let granted = log_in(&world, KEY, &[]).await;
+        assert_eq!(granted.status, 204);
+        let cookie = granted.header("set-cookie").expect("a cookie").to_owned();
+        assert!(cookie.contains("; HttpOnly; SameSite=Strict") && !cookie.contains("Secure"), "{cookie}");
+        let cookie = cookie.split(';').next().expect("name and value");
+        let others = format!("theme=dark; {cookie}; x=y");
+        assert_eq!(get(&world, "/v1/runs", &[("cookie", &others)]).await.status, 200);
+        assert_eq!(get(&world, "/v1/runs", &[("cookie", &format!("{cookie}0"))]).await.status, 401);
+        let evil = [("cookie", cookie), ("origin", "http://evil.example")];
+        assert_eq!(get(&world, "/v1/runs", &evil).await.status, 403);
+
+        world.clock.advance(30 * 24 * 60 * 60 * 1000);
+        assert_eq!(get(&world, "/v1/runs", &[("cookie", cookie)]).await.status, 401, "after 30 days");
+
+        let out = world.call(Method::DELETE, "/v1/session", &[], Body::empty()).await;
+        assert_eq!(out.status, 204);
+        assert!(out.header("set-cookie").is_some_and(|cookie| cookie.contains("Max-Age=0")));
+    }
+
+    #[tokio::test]
+    async fn behind_tls_the_cookie_is_secure() {
+        let world = World::with(with_key()).await;
+        let cookie = log_in(&world, KEY, &[("x-forwarded-proto", "https")]).await;
+        assert!(cookie.header("set-cookie").is_some_and(|cookie| cookie.ends_with("; Secure")));
+    }
+
+    #[tokio::test]
+    async fn a_login_without_a_key_set_is_no_matter() {
+        let world = World::new().await;
+        let answer = log_in(&world, "anything", &[]).await;
+        assert_eq!((answer.status.as_u16(), answer.header("set-cookie")), (204, None));
+    }
+
+    #[tokio::test]
+    async fn without_a_key_the_server_answers_to_its_own_names_only() {
+        let world = World::new().await;
+        for host in
+            ["localhost:3000", "LOCALHOST", "127.0.0.1:3000", "127.1.2.3", "[::1]:3000", "localhost.:3000"]
+        {
+            assert_eq!(get(&world, "/v1/runs", &[("host", host)]).await.status, 200, "{host}");
+        }
+        for host in
+            ["evil.example", "evil.example:3000", "127.0.0.1.evil.example", "0.0.0.0:3000", "192.168.1.5"]
+        {
+            for path in ["/v1/runs", "/agent/state/x", "/", "/healthz", "/docs/"] {
+                let answer = get(&world, path, &[("host", host)]).await;
+                assert!(answer.problem().starts_with("403 host-not-allowed: "), "{host} {path}");
+            }
+        }
+        for host in ["", "a b", "localhost:x"] {
+            assert_eq!(get(&world, "/v1/runs", &[("host", host)]).await.status, 403, "{host:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_listen_address_is_a_name_of_the_servers_own() {
+        let listen = ([192, 168, 1, 5], 3000).into();
+        let world = World::with(ApiOptions { listen, ..options() }).await;
+        assert_eq!(get(&world, "/v1/runs", &[("host", "192.168.1.5:3000")]).await.status, 200);
+        assert_eq!(get(&world, "/v1/runs", &[("host", "192.168.1.6:3000")]).await.status, 403);
+    }
+
+    #[tokio::test]
+    async fn with_a_key_or_a_plain_word_any_name_will_do() {
+        let anonymous = World::with(ApiOptions { allow_anonymous: true, ..options() }).await;
+        assert_eq!(get(&anonymous, "/v1/runs", &[("host", "piton.example")]).await.status, 200);
+        let world = World::with(with_key()).await;
+        let headers = [("host", "piton.example"), ("authorization", &*format!("Bearer {KEY}"))];
+        assert_eq!(get(&world, "/v1/runs", &headers).await.status, 200);
+    }
+
+    #[tokio::test]
+    async fn pages_of_other_origins_are_refused() {
+        let world = World::new().await;
+        for (origin, host, proto, status) in [
+            ("http://localhost:3000", "localhost:3000", "", 200),
+            ("http://[::1]:3000", "[::1]:3000", "", 200),
+            ("https://localhost", "localhost", "https", 200),
+            ("http://localhost", "localhost", "https", 403),
+            ("https://localhost", "localhost", "", 403),
+            ("http://localhost:3001", "localhost:3000", "", 403),
+            ("http://127.0.0.1:3000", "localhost:3000", "", 403),
+            ("http://evil.example", "localhost:3000", "", 403),
+            ("null", "localhost:3000", "", 403),
+            ("", "localhost:3000", "", 403),
+            ("file://", "localhost:3000", "", 403),
+        ] {
+            let headers = [("origin", origin), ("host", host), ("x-forwarded-proto", proto)];
+            let answer = get(&world, "/v1/runs", &headers).await;
+            assert_eq!(answer.status, status, "{origin} at {host} {proto}");
+            assert_eq!(answer.header("access-control-allow-origin"), None);
+            assert!(answer.headers.get_all("vary").iter().any(|vary| vary == "origin"));
+        }
+        let evil = [("origin", "http://evil.example"), ("content-type", "text/plain")];
+        let body = "{\"input_prompt\": \"x\"}";
+        let simple = world.call(Method::POST, "/agent/launch", &evil, body).await;
+        assert!(simple.problem().starts_with("403 origin-not-allowed: "), "{}", simple.problem());
+        assert_eq!(world.get("/v1/runs").await.expect(200)["runs"], serde_json::json!([]));
+    }
+
+    #[tokio::test]
+    async fn what_a_page_loads_without_saying_so_is_refused_but_a_link_may_be_followed() {
+        let world = World::new().await;
+        let link = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"), ("accept", "text/html")];
+        let embedded = [("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image"), ("accept", "*/*")];
+        let framed = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe"), ("accept", "text/html")];
+        for (site, path, how, status) in [
+            ("cross-site", "/", link, 200),
+            ("cross-site", "/runs/1", link, 200),
+            ("cross-site", "/v1/runs", link, 403),
+            ("cross-site", "/", framed, 403),
+            ("cross-site", "/v1/runs", embedded, 403),
+            ("same-site", "/v1/runs", embedded, 403),
+            ("same-origin", "/v1/runs", embedded, 200),
+            ("none", "/v1/runs", link, 200),
+        ] {
+            let headers = [&how[..], &[("sec-fetch-site", site)]].concat();
+            assert_eq!(get(&world, path, &headers).await.status, status, "{site} {path} {how:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_allowed_origin_may_call_and_is_told_so() {
+        let origin = "https://ui.example";
+        let allowed_origins = vec![origin.to_owned(), "nonsense".to_owned(), "null".to_owned()];
+        let world = World::with(ApiOptions { allowed_origins, ..with_key() }).await;
+        let bearer = format!("Bearer {KEY}");
+        let headers = [("origin", origin), ("authorization", &*bearer), ("sec-fetch-site", "cross-site")];
+        let answer = get(&world, "/v1/runs", &headers).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        let unknown = get(&world, "/v1/runs", &[("origin", origin)]).await;
+        assert_eq!(unknown.status, 401);
+        assert_eq!(unknown.header("access-control-allow-origin"), Some(origin), "it can read why");
+
+        let asked =
+            [("access-control-request-method", "POST"), ("access-control-request-headers", "authorization")];
+        let preflight = async |origin| {
+            let headers = [&asked[..], &[("origin", origin)]].concat();
+            world.call(Method::OPTIONS, "/v1/runs", &headers, Body::empty()).await
+        };
+        let yes = preflight(origin).await;
+        assert_eq!(yes.status, 204);
+        assert_eq!(yes.header("access-control-allow-origin"), Some(origin));
+        assert!(
+            yes.header("access-control-allow-headers").is_some_and(|names| names.contains("idempotency-key"))
+        );
+        for origin in
+            ["https://evil.example", "http://ui.example", "https://ui.example:8443", "null", "nonsense"]
+        {
+            let no = preflight(origin).await;
+            assert_eq!(
+                (no.status.as_u16(), no.header("access-control-allow-origin")),
+                (403, None),
+                "{origin}"
+            );
+        }
+    }
+}

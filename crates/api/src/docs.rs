@@ -92,6 +92,27 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::world::World;
+
+    #[tokio::test]
+    async fn the_page_and_what_it_loads_come_from_here() {
+        let world = World::new().await;
+        assert_eq!(world.get("/docs").await.header("location"), Some("/docs/"));
+        let page = world.get("/docs/").await;
+        assert_eq!(page.status, 200);
+        let policy = page.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("script-src 'self';") && policy.contains("default-src 'none'"), "{policy}");
+        assert!(!page.text().contains("//"), "nothing from elsewhere: {}", page.text().replace("<!--", ""));
+        for file in page.text().split(['\"']).filter(|part| part.starts_with("./") || *part == "index.css") {
+            let file = world.get(&format!("/docs/{}", file.trim_start_matches("./"))).await;
+            assert_eq!(file.status, 200);
+        }
+        let start = world.get("/docs/swagger-initializer.js").await.text();
+        assert!(start.contains("/openapi.json") && !start.contains("petstore"), "{start}");
+        assert!(start.contains("\"validatorUrl\": \"none\""), "{start}");
+        let served = world.get("/openapi.json").await.expect(200);
+        assert_eq!(served, serde_json::to_value(openapi()).expect("JSON"));
+    }
 
     #[test]
     fn the_committed_document_is_current() {

@@ -164,6 +164,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_watch_hears_of_other_processes_even_when_their_ring_is_lost() {
+        let world = World::new().await;
+        let run = world.launch("go").await;
+        let other = world.another_process().await;
+        let mut watch = feed(&world, 10).watch(run).expect("a place");
+        other.command(run, Command::Pause).await.expect("paused");
+        watch.past(1).await;
+        for entry in std::fs::read_dir(world.store.lock_dir()).expect("a folder").flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "bell") {
+                std::fs::remove_file(entry.path()).expect("a bell that can be removed");
+            }
+        }
+        other.command(run, Command::Resume).await.expect("resumed");
+        timeout(Duration::from_secs(10), watch.past(2)).await.expect("seen by looking");
+    }
+
+    #[tokio::test]
     async fn places_are_few_and_given_back() {
         let world = World::new().await;
         let (one, other) = (world.launch("one").await, world.launch("other").await);

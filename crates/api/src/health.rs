@@ -114,3 +114,41 @@ async fn details(api: &Api, reason: Option<String>, store: StoreInfo) -> Details
         warnings: warnings.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Method;
+    use serde_json::json;
+
+    use crate::ApiOptions;
+    use crate::world::{World, options};
+
+    #[tokio::test]
+    async fn readiness_says_what_an_operator_should_know() {
+        let world = World::with(ApiOptions { practice_model: true, test_tools: true, ..options() }).await;
+        assert_eq!(world.get("/healthz").await.text(), "ok\n");
+        let ready = world.get("/readyz").await.expect(200);
+        assert_eq!((&ready["status"], &ready["workers"]["alive"]), (&json!("ready"), &json!(0)));
+        assert_eq!((&ready["practice_model"], &ready["test_tools"]), (&json!(true), &json!(true)));
+        assert_eq!(ready["store"]["synchronous"], "full");
+        assert_eq!(ready["warnings"].as_array().map(Vec::len), Some(3));
+        assert_eq!(ready.get("reason"), None);
+
+        let run = world.launch("go").await;
+        world.claim(run).await;
+        let ready = world.get("/readyz").await.expect(200);
+        assert_eq!(ready["workers"]["alive"], 1);
+        assert_eq!(ready["warnings"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[tokio::test]
+    async fn strangers_see_the_status_only() {
+        let options = ApiOptions { api_key: Some("a long enough key".into()), ..options() };
+        let world = World::with(options).await;
+        assert_eq!(world.get("/readyz").await.expect(200), json!({ "status": "ready" }));
+        let bearer = [("authorization", "Bearer a long enough key")];
+        let known = world.call(Method::GET, "/readyz", &bearer, Body::empty()).await.expect(200);
+        assert_eq!(known["store"]["engine"], "sqlite");
+    }
+}

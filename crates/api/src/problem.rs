@@ -279,3 +279,32 @@ impl utoipa::IntoResponses for Problems {
         [("default".to_owned(), response.into())].into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(problem: Problem) -> (u16, Option<String>) {
+        let response = problem.into_response();
+        let text =
+            |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let kind = text(header::CONTENT_TYPE).expect("a type");
+        assert_eq!(kind, PROBLEM_JSON);
+        (response.status().as_u16(), text(header::RETRY_AFTER))
+    }
+
+    #[tokio::test]
+    async fn what_the_store_says_is_logged_and_not_sent() {
+        for (error, status, retry) in [
+            (StoreError::Unavailable("disk I/O error at /secret".to_owned()), 503, Some("1".to_owned())),
+            (StoreError::Unusable("/secret is no database".to_owned()), 500, None),
+            (StoreError::Corrupt("/secret".to_owned()), 500, None),
+        ] {
+            let problem = Problem::from(error);
+            let response = problem.clone().into_response();
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+            assert!(!String::from_utf8_lossy(&body).contains("secret"));
+            assert_eq!(shown(problem), (status, retry));
+        }
+    }
+}

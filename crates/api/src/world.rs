@@ -97,6 +97,12 @@ impl World {
         Self { store, clock, stop, router, worker, _dir: dir }
     }
 
+    /// The same database as another process has it.
+    pub(crate) async fn another_process(&self) -> SqliteStore {
+        let url = format!("sqlite://{}", self.store.path().display());
+        SqliteStore::open(&url, SqliteOptions::default(), self.clock.clone()).await.expect("a store")
+    }
+
     // --- the caller ----------------------------------------------------------------------------------------
 
     /// Sends a request as it is, but for the host, which is the server's own where none is given.

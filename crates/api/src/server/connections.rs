@@ -106,3 +106,87 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
         tracing::debug!(%error, "a connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::routing::get;
+    use futures::stream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    async fn served(router: Router) -> (SocketAddr, CancellationToken, JoinHandle<io::Result<()>>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let (address, stop) = (listener.local_addr().expect("an address"), CancellationToken::new());
+        (address, stop.clone(), tokio::spawn(serve(listener, router, stop)))
+    }
+
+    async fn sent(address: SocketAddr, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(text.as_bytes()).await.expect("sent");
+        stream
+    }
+
+    async fn to_the_end(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("the end");
+        text
+    }
+
+    const GET: &str = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_stop_lets_what_is_under_way_end_and_idle_connections_go() {
+        let (arrived, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (here, when) = (Arc::clone(&arrived), Arc::clone(&go));
+        let slow = get(async move || {
+            here.notify_one();
+            when.notified().await;
+            "done"
+        });
+        let (address, stop, server) = served(Router::new().route("/", slow)).await;
+        let (idle, busy) = (sent(address, "").await, sent(address, GET).await);
+        arrived.notified().await;
+        stop.cancel();
+        assert_eq!(to_the_end(idle).await, "");
+        assert!(!server.is_finished(), "a request is under way");
+        go.notify_one();
+        assert!(to_the_end(busy).await.ends_with("done"));
+        server.await.expect("no panic").expect("served");
+        TcpStream::connect(address).await.expect_err("nobody listens");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_end_is_cut() {
+        let endless = get(async || Body::from_stream(stream::pending::<Result<String, Infallible>>()));
+        let (address, stop, server) = served(Router::new().route("/", endless)).await;
+        let mut stream = sent(address, GET).await;
+        stream.read_u8().await.expect("the head");
+        stop.cancel();
+        let begin = Instant::now();
+        server.await.expect("no panic").expect("served");
+        assert!(begin.elapsed() >= STOP_WITHIN && begin.elapsed() < 2 * STOP_WITHIN, "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_dawdles_is_given_up() {
+        let (address, _stop, _server) = served(Router::new().route("/", get(async || "hello"))).await;
+        let begin = Instant::now();
+        let said = to_the_end(sent(address, "GET / HTTP/1.1\r\nhost: loc").await).await;
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");
+        assert!(begin.elapsed() >= HEAD_TIMEOUT, "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test]
+    async fn one_connection_serves_several_requests() {
+        let (address, _stop, _server) = served(Router::new().route("/", get(async || "hello"))).await;
+        let last = GET.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
+        let said = to_the_end(sent(address, &format!("{GET}{last}")).await).await;
+        assert_eq!(said.matches("HTTP/1.1 200 OK").count(), 2, "{said}");
+    }
+}

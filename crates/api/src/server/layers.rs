@@ -116,3 +116,69 @@ pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!(panic = text.unwrap_or("(no message)"), "an endpoint panicked");
     Problem::new(Kind::Internal, "The server's log says what went wrong").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::{Method, StatusCode};
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+    use crate::world::{World, request};
+
+    #[tokio::test]
+    async fn a_panic_is_500_and_keeps_its_reason() {
+        async fn fails() -> &'static str {
+            panic!("secret")
+        }
+        let router = Router::new().route("/", get(fails)).layer(CatchPanicLayer::custom(panicked));
+        let response =
+            router.oneshot(request(Method::GET, "/", &[], Body::empty())).await.expect("a response");
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        let text = String::from_utf8_lossy(&body);
+        assert!(text.contains("urn:piton:problem:internal") && !text.contains("secret"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_does_not_answer_is_503() {
+        let router = Router::new().route("/", get(std::future::pending::<()>)).layer(from_fn(time_limit));
+        let response =
+            router.oneshot(request(Method::GET, "/", &[], Body::empty())).await.expect("a response");
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()["retry-after"], "5");
+    }
+
+    #[tokio::test]
+    async fn each_response_has_an_id_the_callers_own_if_it_is_fit() {
+        let world = World::new().await;
+        let id = async |given: &str| {
+            let answer =
+                world.call(Method::GET, "/v1/queue", &[("x-request-id", given)], Body::empty()).await;
+            answer.header("x-request-id").expect("an id").to_owned()
+        };
+        assert_eq!(id("trace-7").await, "trace-7");
+        let (one, other) = (id("not fit").await, id(&"x".repeat(65)).await);
+        assert!(one != other && one.len() < 40 && other.len() < 40, "{one} {other}");
+    }
+
+    #[tokio::test]
+    async fn the_api_is_kept_out_of_caches_and_large_answers_are_compressed() {
+        let world = World::new().await;
+        let headers = [("accept-encoding", "gzip")];
+        let large = world.call(Method::GET, "/v1/agents", &headers, Body::empty()).await;
+        assert_eq!(large.header("content-encoding"), Some("gzip"));
+        assert_eq!(large.header("cache-control"), Some("no-store"));
+        let small = world.call(Method::GET, "/v1/queue", &headers, Body::empty()).await;
+        assert_eq!(small.header("content-encoding"), None);
+        let stream = [("accept-encoding", "gzip"), ("accept", "text/event-stream")];
+        let run = world.launch("go").await;
+        let path = format!("/v1/runs/{run}/events");
+        let view = world.open(request(Method::GET, &path, &stream, Body::empty())).await;
+        assert_eq!(view.headers().get("content-encoding"), None, "a stream is not held back");
+    }
+}
