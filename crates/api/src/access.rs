@@ -156,8 +156,9 @@ impl Access {
             return Ok(Some(value.clone()));
         }
         Err(origin_refused(&format!(
-            "{} is neither the server's own origin nor one of PITON_SERVER__ALLOWED_ORIGINS",
-            value.to_str().unwrap_or_default()
+            "{} is neither the server's own origin, {}://{host}, nor one of PITON_SERVER__ALLOWED_ORIGINS",
+            value.to_str().unwrap_or_default(),
+            scheme(headers),
         )))
     }
 
@@ -332,6 +333,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_login_is_a_small_body() {
+        let world = World::with(with_key()).await;
+        assert_eq!(log_in(&world, &"x".repeat(5000), &[]).await.status, 413);
+        assert_eq!(world.post("/v1/session", &serde_json::json!({ "api_key": 7 })).await.status, 422);
+    }
+
+    #[tokio::test]
     async fn behind_tls_the_cookie_is_secure() {
         let world = World::with(with_key()).await;
         let cookie = log_in(&world, KEY, &[("x-forwarded-proto", "https")]).await;
@@ -405,6 +413,12 @@ mod tests {
             assert_eq!(answer.header("access-control-allow-origin"), None);
             assert!(answer.headers.get_all("vary").iter().any(|vary| vary == "origin"));
         }
+        let refused = get(&world, "/v1/runs", &[("origin", "https://localhost:3000")]).await;
+        assert_eq!(
+            refused.problem(),
+            "403 origin-not-allowed: The request is refused: https://localhost:3000 is neither the server's own \
+             origin, http://127.0.0.1:3000, nor one of PITON_SERVER__ALLOWED_ORIGINS"
+        );
         let evil = [("origin", "http://evil.example"), ("content-type", "text/plain")];
         let body = "{\"input_prompt\": \"x\"}";
         let simple = world.call(Method::POST, "/agent/launch", &evil, body).await;

@@ -15,18 +15,18 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::problem::{FieldError, Kind, Problem};
 
-/// Bytes of a request's body.
+/// Bytes of a request's body, where an endpoint does not say less.
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes that are read and thrown away of a body that is too large, so that its sender gets to read the answer.
 const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A JSON body of the new wire: unknown members are refused by name.
+/// A JSON body of the new wire, of at most so many bytes: unknown members are refused by name.
 #[derive(Debug)]
-pub(crate) struct JsonBody<T>(pub(crate) T);
+pub(crate) struct JsonBody<T, const BYTES_MAX: usize = BODY_BYTES_MAX>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<S: Send + Sync, T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<S> for JsonBody<T, BYTES_MAX> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -36,7 +36,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
                 "Send JSON, with the header Content-Type: application/json",
             ));
         }
-        let bytes = read(request.into_body()).await?;
+        let bytes = read(request.into_body(), BYTES_MAX).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -84,15 +84,15 @@ fn without_place(error: &serde_json::Error) -> String {
     text.strip_suffix(&place).map_or(text.clone(), str::to_owned)
 }
 
-/// Reads a body up to [`BODY_BYTES_MAX`].
-pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
-    tokio::time::timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or_else(|_| {
+/// Reads a body of at most `bytes_max`.
+pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+    tokio::time::timeout(BODY_TIMEOUT, collect(body, bytes_max)).await.unwrap_or_else(|_| {
         let seconds = BODY_TIMEOUT.as_secs();
         Err(Problem::new(Kind::BodyTooSlow, format!("The body did not arrive within {seconds} s")))
     })
 }
 
-async fn collect(body: Body) -> Result<Bytes, Problem> {
+async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
     let mut length = 0_usize;
@@ -102,7 +102,7 @@ async fn collect(body: Body) -> Result<Bytes, Problem> {
             Problem::new(Kind::MalformedJson, "The body ended early")
         })?;
         length = length.saturating_add(chunk.len());
-        if length <= BODY_BYTES_MAX {
+        if length <= bytes_max {
             bytes.extend_from_slice(&chunk);
         } else {
             bytes = Vec::new();
@@ -111,10 +111,10 @@ async fn collect(body: Body) -> Result<Bytes, Problem> {
             break;
         }
     }
-    if length > BODY_BYTES_MAX {
+    if length > bytes_max {
         return Err(Problem::new(
             Kind::BodyTooLarge,
-            format!("The body is larger than {BODY_BYTES_MAX} bytes, which is the limit"),
+            format!("The body is larger than {bytes_max} bytes, which is the limit"),
         ));
     }
     Ok(bytes.into())

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::problem::{Kind, Problem};
-use crate::request;
+use crate::request::{self, BODY_BYTES_MAX};
 
 /// One thing that is wrong with a body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -30,7 +30,7 @@ impl<S: Send + Sync> FromRequest<S> for Members {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = request::read(request.into_body()).await?;
+        let bytes = request::read(request.into_body(), BODY_BYTES_MAX).await?;
         Self::parse(&bytes)
     }
 }

@@ -119,6 +119,9 @@ pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
     use axum::Router;
     use axum::body::Body;
     use axum::http::{Method, StatusCode};
@@ -128,7 +131,8 @@ mod tests {
     use tower_http::catch_panic::CatchPanicLayer;
 
     use super::*;
-    use crate::world::{World, request};
+    use crate::ApiOptions;
+    use crate::world::{World, options, request};
 
     #[tokio::test]
     async fn a_panic_is_500_and_keeps_its_reason() {
@@ -151,6 +155,56 @@ mod tests {
             router.oneshot(request(Method::GET, "/", &[], Body::empty())).await.expect("a response");
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()["retry-after"], "5");
+    }
+
+    #[tokio::test]
+    async fn a_request_is_logged_without_its_secrets() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let key = "hunter2hunter2";
+        let world = World::with(ApiOptions { api_key: Some(key.into()), ..options() }).await;
+        let bearer = format!("Bearer {key}");
+        let headers = [("authorization", &*bearer), ("content-type", "application/json")];
+        let login = format!("{{\"api_key\": \"{key}\"}}");
+        assert_eq!(world.call(Method::POST, "/v1/session", &headers, login).await.status, 204);
+        let path = format!("/v1/runs?q={key}");
+        assert_eq!(world.call(Method::GET, &path, &headers, Body::empty()).await.status, 200);
+        let body = format!("{{\"task\": \"{key}\"}}");
+        assert_eq!(world.call(Method::POST, "/v1/runs", &headers, body).await.status, 201);
+        assert_eq!(world.call(Method::GET, &format!("/{key}"), &headers, Body::empty()).await.status, 404);
+        let said = log.text();
+        assert!(!said.contains(key), "{said}");
+        let line =
+            said.lines().find(|line| line.contains("POST") && line.contains("answered")).expect("a line");
+        for part in ["method=POST", "path=\"/v1/session\"", "request_id=", "status=204", "ms="] {
+            assert!(line.contains(part), "no {part} in {line}");
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        fn text(&self) -> String {
+            String::from_utf8_lossy(&self.0.lock().expect("the log")).into_owned()
+        }
+    }
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("the log").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     #[tokio::test]

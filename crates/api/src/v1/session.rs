@@ -11,6 +11,9 @@ use crate::api::Shared;
 use crate::problem::{Problem, ProblemBody, Problems};
 use crate::request::JsonBody;
 
+/// Strangers send this body, so it is kept small.
+const LOGIN_BYTES_MAX: usize = 4096;
+
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Login {
@@ -39,7 +42,7 @@ pub(crate) struct Login {
 pub(crate) async fn log_in(
     State(api): Shared,
     headers: HeaderMap,
-    JsonBody(login): JsonBody<Login>,
+    JsonBody(login): JsonBody<Login, LOGIN_BYTES_MAX>,
 ) -> Result<Response, Problem> {
     let cookie = api.access.log_in(&login.api_key, &headers, api.clock.now_ms()).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
