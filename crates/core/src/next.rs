@@ -113,6 +113,7 @@ pub const fn is_fact(event: &Event) -> bool {
             | Event::ToolStarted { .. }
             | Event::ToolReturned { .. }
             | Event::ToolFailed { .. }
+            | Event::OutcomeUnknown { .. }
     )
 }
 

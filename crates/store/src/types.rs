@@ -201,9 +201,8 @@ pub enum CommitOutcome {
     Committed { version: u64, kept: bool },
     /// Another epoch owns the run: nothing was written, and nothing of it may be touched.
     Fenced,
-    /// Commands were accepted meanwhile: nothing was written. The newer state, to merge the facts into, with the
-    /// events since `base`.
-    Behind { newer: Box<Run>, since: Vec<Event> },
+    /// Commands were accepted meanwhile: nothing was written. The newer run, to merge the facts into.
+    Behind { newer: Box<Run> },
 }
 
 /// A worker that looks dead.

@@ -261,14 +261,14 @@ impl<'a> Step<'a> {
                     self.ordinal += 1;
                     self.uncommitted.clear();
                     self.base = self.run.version;
-                    if version != self.base {
-                        // A commit that had stood already, and a command on top of it.
-                        return Err(Interrupted::Fenced);
+                    if kept && version != self.base {
+                        // This commit had stood already, and a command came on top of it: that is merged next.
+                        continue;
                     }
                     return Ok(kept);
                 }
                 Ok(CommitOutcome::Fenced) => return Err(Interrupted::Fenced),
-                Ok(CommitOutcome::Behind { newer, .. }) => {
+                Ok(CommitOutcome::Behind { newer }) => {
                     self.base = newer.version;
                     let (run, events) = merge(*newer, &self.uncommitted, self.claim.epoch)?;
                     self.run = run;
@@ -293,9 +293,15 @@ impl<'a> Step<'a> {
         Ok(versions.first().is_none_or(|(_, version)| *version != self.base))
     }
 
-    /// Ends the run as failed, keeping what the step had found out.
+    /// Ends the run as failed, keeping what the step had found out. What became of a call that was begun is not
+    /// known, though, and that goes first.
     async fn fail(&mut self, error: String) {
-        if self.run.status == piton_core::Status::Running && self.record(Event::Failed { error }).is_err() {
+        let open = self.run.front().filter(|front| front.started.is_some()).map(|front| front.call.id);
+        let event = match open {
+            Some(call) => Event::OutcomeUnknown { call, reason: error },
+            None => Event::Failed { error },
+        };
+        if self.run.status.is_runnable() && self.record(event).is_err() {
             return;
         }
         if let Err(why) = self.commit(StepEnd::GiveBack).await {

@@ -7,7 +7,7 @@ use piton_core::{Epoch, REDUCER, Run, RunId, WorkerId};
 use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 
-use super::rows::{append_events, dequeue, enqueue, epoch, fold_text, read_events, signed};
+use super::rows::{append_events, dequeue, enqueue, epoch, fold_text, signed};
 use super::writer::{Fault, Transact};
 use crate::bell::Ring;
 use crate::{Claim, Commit, CommitOutcome, JobKind, StepEnd};
@@ -115,9 +115,7 @@ impl Transact for Commit {
         if version != self.base {
             let newer: Run = serde_json::from_str(row.try_get(5)?)
                 .map_err(|error| Fault::Corrupt(format!("run {}: {error}", self.run)))?;
-            let since = read_events(conn, self.run, self.base, u32::MAX).await?;
-            let since = since.into_iter().map(|recorded| recorded.event).collect();
-            return Ok((CommitOutcome::Behind { newer: Box::new(newer), since }, None));
+            return Ok((CommitOutcome::Behind { newer: Box::new(newer) }, None));
         }
         self.write(conn, now_ms).await
     }

@@ -171,15 +171,9 @@ impl Turn {
             Err(fault) if group.len() == 1 => {
                 let error = Error::from(fault);
                 self.note(Some(&error));
-                group.into_iter().for_each(|member| {
-                    member.failed(match &error {
-                        Error::Corrupt(what) => Error::Corrupt(what.clone()),
-                        other => Error::Unavailable(match other {
-                            Error::Unavailable(why) => why.clone(),
-                            other => other.to_string(),
-                        }),
-                    })
-                });
+                if let Some(member) = group.pop() {
+                    member.failed(error);
+                }
             }
             Err(_) => {
                 for member in group {
