@@ -14,6 +14,7 @@ schema        chat completions held to a JSON schema over the tools, shown in th
 import http.client
 import importlib.util
 import json
+import os
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -47,7 +48,8 @@ def llama(mode: str) -> xllamacpp.Server:
     params.model.path = str(next(package.glob("*.gguf")))
     params.hostnames = ["127.0.0.1"]
     params.port = 0
-    params.n_ctx = 4096
+    # Small, so that a long run meets its end too.
+    params.n_ctx = 2048
     params.n_parallel = 1
     params.cpuparams.n_threads = 1
     params.cpuparams_batch.n_threads = 1
@@ -120,6 +122,8 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"PORT {server.server_port}", flush=True)
     sys.stdin.read()
+    # Not by way of the server's destructor, which waits for a generation that nobody wants any more.
+    os._exit(0)
 
 
 main()
