@@ -4,91 +4,16 @@
 use super::expr::{DEPTH_MAX, Expr, Op, pairwise};
 use super::lexer::{Token, lex};
 use super::reader::{Names, Reader};
+use super::words::Words;
 
 /// Words that a noun phrase does not go past.
-const STOPS: &[&str] = &[
-    "of",
-    "in",
-    "on",
-    "at",
-    "by",
-    "to",
-    "from",
-    "with",
-    "and",
-    "or",
-    "then",
-    "than",
-    "plus",
-    "minus",
-    "times",
-    "divided",
-    "multiplied",
-    "over",
-    "is",
-    "are",
-    "was",
-    "were",
-    "be",
-    "equals",
-    "equal",
-    "less",
-    "more",
-    "squared",
-    "cubed",
-    "percent",
-    "per",
-    "each",
-    "what",
-    "how",
-    "when",
-    "if",
-    "for",
-    "into",
-    "as",
-    "the",
-    "a",
-    "an",
-    "it",
-    "that",
-    "among",
-    "between",
-    "away",
-    "after",
-    "before",
-    "you",
-    "i",
-    "raised",
-    "increased",
-    "decreased",
-    "reduced",
-    "take",
-    "off",
-    "please",
-    "not",
-    "cost",
-    "costs",
-    "will",
-    "do",
-    "does",
-    "who",
-    "where",
-    "why",
-    "which",
-    "first",
-    "next",
-    "so",
-    "but",
-    "because",
-    "while",
-    "until",
-    "since",
-    "have",
-    "has",
-    "had",
-    "can",
-    "would",
-];
+const STOPS: Words = Words(
+    "of in on at by to from with and or then than plus minus times divided multiplied over is are \
+     was were be equals equal less more squared cubed percent per each what how when if for into as \
+     the a an it that among between away after before you i raised increased decreased reduced take \
+     off please not cost costs will do does who where why which first next so but because while \
+     until since have has had can would",
+);
 
 /// Terms of one sum, or factors of one product.
 const CHAIN_MAX: usize = 200;
@@ -122,7 +47,7 @@ pub(super) fn answer(text: &str) -> Option<Expr> {
 
 /// Whether `token` is a word that a noun phrase may hold.
 pub(super) fn is_noun(token: &Token) -> bool {
-    token.word().is_some_and(|word| !STOPS.contains(&word) && word != "'s")
+    token.word().is_some_and(|word| !STOPS.has(word) && word != "'s")
 }
 
 impl Reader<'_> {
@@ -297,7 +222,7 @@ impl Reader<'_> {
 
     /// "to the 5th power", "raised to the third".
     fn ordinal_power(&mut self) -> Option<Expr> {
-        self.skip(&["raised"]);
+        self.skip(Words("raised"));
         if !self.eat(&["to the"]) {
             return None;
         }
@@ -366,7 +291,7 @@ impl Reader<'_> {
             return Some(Term::Plain(number));
         }
         let of = self.attempt(|reader| {
-            reader.skip(&["tip", "tax", "vat", "commission", "interest"]);
+            reader.skip(Words("tip tax vat commission interest"));
             if !reader.eat(&["of", "on"]) {
                 return None;
             }
@@ -409,7 +334,7 @@ impl Reader<'_> {
 
     /// `count` of `parts` equal parts of what follows.
     fn share(&mut self, count: Expr, parts: i64) -> Option<Expr> {
-        self.skip(&["of"]);
+        self.skip(Words("of"));
         let of = self.operand()?;
         let shares = if count.is(1) { of } else { of.times(count) };
         Some(shares.over(Expr::int(parts)))
@@ -441,7 +366,7 @@ impl Reader<'_> {
     }
 
     fn function(&mut self) -> Option<Expr> {
-        self.skip(&["the", "a", "an"]);
+        self.skip(Words("the a an"));
         if self.eat(&["square root of", "square root", "sqrt of", "sqrt", "root of"]) {
             return match self.attempt(Self::operand) {
                 Some(of) => Some(of.root()),
@@ -462,7 +387,7 @@ impl Reader<'_> {
         }
         for (word, factor) in [("double", 2), ("twice", 2), ("triple", 3), ("thrice", 3), ("quadruple", 4)] {
             if self.eat(&[word]) {
-                self.skip(&["of"]);
+                self.skip(Words("of"));
                 return Some(Expr::int(factor).times(self.operand()?));
             }
         }
@@ -500,12 +425,12 @@ impl Reader<'_> {
 
     /// At least two items: given ones, or "two numbers" that are to be asked for.
     pub(super) fn items(&mut self) -> Option<Vec<Expr>> {
-        self.skip(&["the", "these", "those"]);
+        self.skip(Words("the these those"));
         if let Some(asked) = self.attempt(Self::several_asked) {
             return Some(asked);
         }
         self.attempt(|reader| {
-            reader.skip(&["following", "numbers"]);
+            reader.skip(Words("following numbers"));
             reader.sign(':');
             reader.list().filter(|items| items.len() > 1)
         })

@@ -8,6 +8,7 @@ use super::lexer::Token;
 use super::number::{neat, to_f64};
 use super::plan::{Halt, Plan};
 use super::reader::{Names, Reader};
+use super::words::Words;
 
 /// `coefficients[n]` belongs to the unknown to the power of n.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,75 +19,12 @@ pub(super) struct Equation {
 }
 
 /// Words around an equation that do not belong to it.
-const FRAME: &[&str] = &[
-    "solve",
-    "for",
-    "the",
-    "equation",
-    "find",
-    "value",
-    "values",
-    "of",
-    "what",
-    "is",
-    "are",
-    "if",
-    "when",
-    "where",
-    "given",
-    "that",
-    "such",
-    "please",
-    "can",
-    "you",
-    "could",
-    "me",
-    "tell",
-    "and",
-    "then",
-    "roots",
-    "root",
-    "solutions",
-    "solution",
-    "zeros",
-    "zeroes",
-    "calculate",
-    "determine",
-    "compute",
-    "all",
-    "real",
-    "quadratic",
-    "linear",
-    "following",
-    "must",
-    "be",
-    "get",
-    "number",
-    "i",
-    "need",
-    "to",
-    "know",
-    "help",
-    "with",
-    "how",
-    "much",
-    "work",
-    "out",
-    "this",
-    "unknown",
-    "variable",
-    "let",
-    "so",
-    "in",
-    "by",
-    "a",
-    "thanks",
-    "using",
-    "your",
-    "tools",
-    "hey",
-    "hi",
-];
+const FRAME: Words = Words(
+    "solve for the equation find value values of what is are if when where given that such please \
+     can you could me tell and then roots root solutions solution zeros zeroes calculate determine \
+     compute all real quadratic linear following must be get number i need to know help with how \
+     much work out this unknown variable let so in by a thanks using your tools hey hi",
+);
 
 /// More of them, where the unknown is "a number".
 const ASKING: &[&str] =
@@ -108,7 +46,7 @@ fn letters(tokens: &[Token]) -> Option<Equation> {
         return None;
     }
     let is_frame = |token: &Token, letter: &str| match token.word() {
-        Some(word) => FRAME.contains(&word) || word == letter,
+        Some(word) => FRAME.has(word) || word == letter,
         None => is_punctuation(token),
     };
     (0..tokens.len().min(40)).find_map(|start| {
@@ -148,7 +86,7 @@ fn words(tokens: &[Token]) -> Option<Equation> {
     }
     (0..tokens.len().min(25)).find_map(|start| {
         let is_framed = tokens[..start].iter().all(|token| match token.word() {
-            Some(word) => FRAME.contains(&word) || ASKING.contains(&word),
+            Some(word) => FRAME.has(word) || ASKING.contains(&word),
             None => is_punctuation(token),
         });
         if !is_framed {
@@ -159,7 +97,7 @@ fn words(tokens: &[Token]) -> Option<Equation> {
         let rest = &tokens[start + reader.at..];
         let letter = reader.letter.as_deref();
         let is_question = rest.iter().all(|token| match token.word() {
-            Some(word) => FRAME.contains(&word) || ASKING.contains(&word) || Some(word) == letter,
+            Some(word) => FRAME.has(word) || ASKING.contains(&word) || Some(word) == letter,
             None => is_punctuation(token),
         });
         let is_asked = left.has_unknown() || right.has_unknown();
@@ -180,7 +118,7 @@ impl Reader<'_> {
         for _ in 0..20 {
             let next = self.attempt(|reader| {
                 reader.skip_links();
-                reader.skip(&["i", "you", "we"]);
+                reader.skip(Words("i you we"));
                 reader.used_so_far = false;
                 let next = reader.clause()?;
                 reader.used_so_far.then_some(next)
@@ -189,7 +127,7 @@ impl Reader<'_> {
             self.so_far = Some(next);
         }
         self.skip_links();
-        self.skip(&["i", "you", "we", "the", "result", "answer", "to", "which"]);
+        self.skip(Words("i you we the result answer to which"));
         let left = self.so_far.clone()?;
         if !self.sign('=')
             && !self.eat(&[

@@ -9,7 +9,10 @@ mod server;
 mod conversation;
 mod reply;
 
+mod story;
+
 mod equation;
+mod geometry;
 mod invoke;
 mod program;
 
@@ -19,6 +22,7 @@ mod lexer;
 mod number;
 mod plan;
 mod reader;
+mod words;
 
 #[cfg(test)]
 mod play;

@@ -4,189 +4,35 @@
 use super::expr::{Expr, Op, pairwise};
 use super::lexer::Token;
 use super::reader::{Names, Reader};
+use super::words::Words;
 
 /// Words in front of a task that ask for it without saying anything of it.
-const OPENERS: &[&str] = &[
-    "please",
-    "can",
-    "could",
-    "would",
-    "will",
-    "you",
-    "tell",
-    "me",
-    "us",
-    "what",
-    "whats",
-    "is",
-    "are",
-    "was",
-    "calculate",
-    "compute",
-    "evaluate",
-    "find",
-    "work",
-    "out",
-    "give",
-    "show",
-    "the",
-    "how",
-    "much",
-    "many",
-    "i",
-    "want",
-    "need",
-    "to",
-    "know",
-    "like",
-    "hey",
-    "hi",
-    "hello",
-    "there",
-    "quickly",
-    "just",
-    "so",
-    "ok",
-    "okay",
-    "now",
-    "do",
-    "does",
-    "did",
-    "value",
-    "result",
-    "answer",
-    "of",
-    "for",
-    "help",
-    "with",
-    "figure",
-    "solve",
-    "simplify",
-    "determine",
-    "question",
-    "math",
-    "maths",
-    "quick",
-    "a",
-    "an",
-    "exactly",
-    "your",
-    "task",
-    "following",
-    "this",
-    "expression",
-    "problem",
-    "exercise",
-    "let",
-    "in",
-    "your",
-    "head",
-    "using",
-    "tools",
-    "be",
-    "it",
-    "we",
-    "get",
-    "good",
-    "morning",
-    "dear",
-    "model",
-    "total",
-    "and",
-    "number",
-    "that",
-    "would",
-    "say",
-    "my",
-];
+const OPENERS: Words = Words(
+    "please can could would will you tell me us what whats is are was calculate compute evaluate \
+     find work out give show the how much many i want need to know like hey hi hello there quickly \
+     just so ok okay now do does did value result answer of for help with figure solve simplify \
+     determine question math maths quick a an exactly your task following this expression problem \
+     exercise let in your head using tools be it we get good morning dear model total and number \
+     that would say my",
+);
 
 /// Words behind a task that add nothing to it.
-const CLOSERS: &[&str] = &[
-    "please",
-    "thanks",
-    "thank",
-    "you",
-    "for",
-    "me",
-    "is",
-    "equal",
-    "equals",
-    "make",
-    "makes",
-    "be",
-    "come",
-    "comes",
-    "to",
-    "what",
-    "the",
-    "result",
-    "answer",
-    "total",
-    "in",
-    "all",
-    "altogether",
-    "now",
-    "then",
-    "quickly",
-    "exactly",
-    "and",
-    "tell",
-    "give",
-    "it",
-    "cheers",
-    "a",
-    "lot",
-    "as",
-    "number",
-    "do",
-    "i",
-    "get",
-    "we",
-    "how",
-    "much",
-    "that",
-    "value",
-    "final",
-    "of",
-    "this",
-    "using",
-    "your",
-    "tools",
-    "together",
-    "with",
-    "up",
-    "everything",
-    "show",
-    "return",
-    "report",
-    "so",
-    "would",
-    "dollars",
-    "euros",
-    "exact",
-];
+const CLOSERS: Words = Words(
+    "please thanks thank you for me is equal equals make makes be come comes to what the result \
+     answer total in all altogether now then quickly exactly and tell give it cheers a lot as \
+     number do i get we how much that value final of this using your tools together with up \
+     everything show return report so would dollars euros exact",
+);
 
 /// Words that lead from one instruction to the next.
-const LINKS: &[&str] = &[
-    "then",
-    "next",
-    "finally",
-    "afterwards",
-    "first",
-    "lastly",
-    "and",
-    "now",
-    "also",
-    "second",
-    "third",
-    "please",
-];
+const LINKS: Words = Words("then next finally afterwards first lastly and now also second third please");
 
 /// An expression that a task asks the value of.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Task {
     pub(super) expr: Expr,
-    pub(super) is_percent: bool,
+    /// What is written behind the value: `%`, or a unit that goes without saying nowhere.
+    pub(super) suffix: &'static str,
 }
 
 /// The tasks of a text that asks for nothing but values; several, when it has several questions.
@@ -226,11 +72,11 @@ fn questions(tokens: &[Token]) -> Vec<&[Token]> {
 
 fn task(tokens: &[Token]) -> Option<Task> {
     if let Some(expr) = starts(tokens).find_map(|start| percentage(&tokens[start..])) {
-        return Some(Task { expr, is_percent: true });
+        return Some(Task { expr, suffix: "%" });
     }
     let expr = whole(tokens, Names::Asked)?;
     // "What is my age" is no arithmetic.
-    (!matches!(expr, Expr::Asked(_))).then_some(Task { expr, is_percent: false })
+    (!matches!(expr, Expr::Asked(_))).then_some(Task { expr, suffix: "" })
 }
 
 /// The expression that all of `tokens` come to, openers and closers aside.
@@ -245,7 +91,7 @@ pub(super) fn whole(tokens: &[Token], names: Names) -> Option<Expr> {
 /// Where the task may begin: behind none, one, or all of its openers.
 fn starts(tokens: &[Token]) -> impl Iterator<Item = usize> {
     let is_opener = |token: &Token| {
-        token.word().is_some_and(|word| OPENERS.contains(&word))
+        token.word().is_some_and(|word| OPENERS.has(word))
             || [',', ':', '!', '.', '?'].iter().any(|sign| token.is_sign(*sign))
     };
     let openers = tokens.iter().take(40).take_while(|token| is_opener(token)).count();
@@ -254,7 +100,7 @@ fn starts(tokens: &[Token]) -> impl Iterator<Item = usize> {
 
 pub(super) fn is_rest_empty(reader: &Reader<'_>) -> bool {
     reader.tokens[reader.at..].iter().all(|token| match token.word() {
-        Some(word) => CLOSERS.contains(&word),
+        Some(word) => CLOSERS.has(word),
         None => ['?', '!', '.', '=', ',', ':', ';'].iter().any(|sign| token.is_sign(*sign)),
     })
 }
@@ -481,19 +327,18 @@ impl Reader<'_> {
             return None;
         }
         let parts = self.sum()?;
-        self.skip(&["equal", "equally"]);
+        self.skip(Words("equal equally"));
         self.skip_noun();
-        self.skip(&["equally", "evenly"]);
+        self.skip(Words("equally evenly"));
         Some(whole.over(parts))
     }
 
     /// "people", "equal parts": what is counted, which changes nothing.
     fn skip_noun(&mut self) {
-        const NOUNS: &[&str] = &[
-            "people", "persons", "friends", "parts", "pieces", "ways", "kids", "children", "groups",
-            "students", "guests", "us", "players", "shares", "dollars", "euros", "apples", "cookies",
-            "candies", "sweets",
-        ];
+        const NOUNS: Words = Words(
+            "people persons friends parts pieces ways kids children groups students guests us \
+             players shares dollars euros apples cookies candies sweets",
+        );
         self.skip(NOUNS);
     }
 
@@ -509,7 +354,7 @@ impl Reader<'_> {
             (is_share && !matches!(reader.word(0), "of" | "off" | "on")).then_some(number)
         });
         if let Some(percent) = share {
-            self.skip(&["tax", "vat", "tip", "interest", "more"]);
+            self.skip(Words("tax vat tip interest more"));
             return Some(Addend::Percent(percent));
         }
         self.sum().map(Addend::Amount)

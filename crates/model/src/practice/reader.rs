@@ -4,6 +4,7 @@ use serde_json::Number;
 
 use super::expr::Expr;
 use super::lexer::Token;
+use super::words::Words;
 
 /// What a name such as `x`, "a number" or "my age" stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +78,8 @@ impl<'t> Reader<'t> {
     }
 
     /// Takes words of the set, as many as there are.
-    pub(super) fn skip(&mut self, set: &[&str]) {
-        while set.contains(&self.word(0)) {
+    pub(super) fn skip(&mut self, set: Words) {
+        while set.has(self.word(0)) {
             self.at += 1;
         }
     }

@@ -8,7 +8,7 @@ use super::lexer::{Token, lex};
 use super::number::neat;
 use super::plan::{Call, Halt, Plan};
 use super::program::Task;
-use super::{equation, invoke, program};
+use super::{equation, geometry, invoke, program, story};
 
 /// Characters of a task that are read as language.
 const TASK_CHARS_MAX: usize = 8000;
@@ -78,7 +78,12 @@ fn understood(
     if let Some(equation) = equation::find(tokens) {
         return Some(equation.solve(plan));
     }
-    None
+    if let Some(expr) = geometry::find(tokens) {
+        return Some(results(&[Task { expr, suffix: "" }], plan));
+    }
+    let (expr, unit) = story::solve(tokens)?;
+    let suffix = if unit.as_deref() == Some("cent") { " cents" } else { "" };
+    Some(results(&[Task { expr, suffix }], plan))
 }
 
 fn results(tasks: &[Task], plan: &Plan<'_>) -> Result<String, Halt> {
@@ -86,9 +91,8 @@ fn results(tasks: &[Task], plan: &Plan<'_>) -> Result<String, Halt> {
     let values = plan.values(&exprs)?;
     let mut sentences = Vec::new();
     for (task, value) in tasks.iter().zip(&values) {
-        let sign = if task.is_percent { "%" } else { "" };
         let working = plan.answered(&task.expr)?;
-        let value = format!("{}{sign}", neat(value));
+        let value = format!("{}{}", neat(value), task.suffix);
         sentences.push(if working.is_number() { value } else { format!("{value} = {working}") });
     }
     Ok(sentences.join("; "))

@@ -1,0 +1,75 @@
+//! Word problems: a story is read clause by clause into amounts, rates and costs, and the question picks the
+//! expression that answers it.
+//!
+//! A story counts as understood only if every number in it is part of that expression, or is of something that was
+//! not asked for.
+
+mod clause;
+mod lexicon;
+mod question;
+mod world;
+
+use self::clause::{Clause, clauses};
+use self::question::Question;
+use self::world::World;
+use super::expr::Expr;
+use super::lexer::Token;
+use super::number;
+
+/// The expression that answers a story's question, and the unit that it is in.
+pub(super) fn solve(tokens: &[Token]) -> Option<(Expr, Option<String>)> {
+    if tokens.windows(2).any(|pair| pair[0].word() == Some("all") && pair[1].word() == Some("but")) {
+        return None;
+    }
+    let clauses = clauses(tokens);
+    let asking: Vec<&Clause<'_>> = clauses.iter().filter(|clause| clause.is_question).collect();
+    let first = asking.first()?;
+    if clauses.len() > 40 || asking.iter().any(|clause| !question::is_question_verb(clause)) {
+        return None;
+    }
+    let mut world = World::asked(Question::counted(first));
+    for clause in clauses.iter().filter(|clause| !clause.is_question).chain(asking.iter().copied()) {
+        world.tell(clause)?;
+    }
+    let mut whole = (*first).clone();
+    let last = asking.last()?;
+    let (start, end) = (first.start, last.start + last.tokens.len());
+    if asking.len() > 1 && start < end {
+        whole.tokens = &tokens[start..end];
+    }
+    let question = Question::new(&whole, &world);
+    let (expr, unit) = question.answer(&mut world)?;
+    uses_all(tokens, &expr, &world, unit.as_deref()).then_some((expr, unit))
+}
+
+/// Whether each number of the story is in the expression, or is of something that somebody has beside what was
+/// asked for.
+fn uses_all(tokens: &[Token], expr: &Expr, world: &World, unit: Option<&str>) -> bool {
+    let mut used = Vec::new();
+    leaves(expr, &mut used);
+    let may_leave = !expr.is_number() && world.rates.is_empty() && world.costs.is_empty();
+    tokens.iter().filter_map(Token::number).all(|number| {
+        if let Some(place) = used.iter().position(|known| *known == number::canonical(number)) {
+            used.swap_remove(place);
+            return true;
+        }
+        let is_aside = world.accounts.iter().any(|account| {
+            let is_other = unit
+                .is_some_and(|unit| account.unit != unit && !account.noun.iter().any(|noun| noun == unit));
+            is_other && account.is_had && account.value == Expr::Number(number.clone())
+        });
+        // "1 pair": one of it is it.
+        number.as_u64() == Some(1) || (may_leave && is_aside)
+    })
+}
+
+fn leaves(expr: &Expr, into: &mut Vec<String>) {
+    match expr {
+        Expr::Number(number) => into.push(number::canonical(number)),
+        Expr::Apply(_, a, b) => {
+            leaves(a, into);
+            leaves(b, into);
+        }
+        Expr::Asked(_) | Expr::Unknown => {}
+    }
+}
