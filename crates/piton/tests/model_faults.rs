@@ -137,7 +137,8 @@ async fn oddities(model: &ScriptedModel, world: &World) {
     model.script("in text", in_text);
     let run = world.run_to("[in text]", "complete").await;
     assert_eq!(run["final_answer"], "5");
-    assert_eq!(notes(world, &run).await, ["call_in_text", "call_in_text"]);
+    let noted = notes(world, &run).await;
+    assert_eq!(noted.iter().filter(|note| *note == "call_in_text").count(), 2, "{noted:?}");
     assert_eq!(outputs(world, &run).await[0]["result"].as_f64(), Some(5.0));
 
     let cut = Say::calls(vec![Call::raw("sum_numbers", "{\"a\": 2, \"b\"")]).cut_off();

@@ -61,13 +61,14 @@ async fn a_killed_worker_is_replaced_and_its_run_goes_on() {
 async fn a_stop_is_graceful_and_hands_back() {
     let (model, gate) = (ScriptedModel::start().await, Gate::new());
     model.script("slow", [Say::answer("done").held_by(&gate)]);
-    let mut world = World::new(PITON).model(&model).workers(2).serve().await;
+    let mut world =
+        World::new(PITON).model(&model).workers(2).env("PITON_WORKER__SHUTDOWN_MS", "1000").serve().await;
     let id = world.launch("[slow]").await;
     gate.reached(1).await;
     let workers = world.worker_pids();
     let (code, took) = world.stop().await;
     assert_eq!(code, Some(0), "{}", world.logs());
-    assert!(took < Duration::from_secs(15), "the stop took {took:?}");
+    assert!(took < Duration::from_secs(5), "the stop took {took:?}");
     gone(&workers, Duration::from_secs(1)).await.expect("the workers stopped with their server");
 
     gate.open();
@@ -83,8 +84,13 @@ async fn a_stopped_worker_hands_its_run_to_another_at_once() {
     let (model, gate) = (ScriptedModel::start().await, Gate::new());
     model.script("slow", [Say::answer("done").held_by(&gate)]);
     // With a lease far longer than the test: nothing here waits for one to lapse.
-    let mut world =
-        World::new(PITON).model(&model).workers(0).env("PITON_WORKER__LEASE_MS", "600000").serve().await;
+    let mut world = World::new(PITON)
+        .model(&model)
+        .workers(0)
+        .env("PITON_WORKER__LEASE_MS", "600000")
+        .env("PITON_WORKER__SHUTDOWN_MS", "1000")
+        .serve()
+        .await;
     let first = world.start_worker();
     let id = world.launch("[slow]").await;
     gate.reached(1).await;

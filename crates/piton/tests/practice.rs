@@ -60,8 +60,17 @@ fn numbers(text: &str) -> Vec<f64> {
 
 fn is_refusal(answer: &str) -> bool {
     let answer = answer.to_lowercase().replace('’', "'");
-    let words =
-        ["cannot", "can't", "can not", "unable", "no real", "not defined", "undefined", "division by zero"];
+    let words = [
+        "cannot",
+        "can't",
+        "can not",
+        "unable",
+        "no real",
+        "not defined",
+        "undefined",
+        "division by zero",
+        "i know nothing",
+    ];
     words.iter().any(|word| answer.contains(word))
 }
 

@@ -112,3 +112,50 @@ pub fn trouble_with_ledger(runs: u64, entries: &[LedgerEntry]) -> Vec<String> {
     }
     trouble
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn books() -> Vec<LedgerEntry> {
+        let entry = |(place, line): (usize, u64)| LedgerEntry {
+            entry: place as u64 + 1,
+            key: format!("key-{place}"),
+            account: account(place as u64 / LINES),
+            line,
+            amount: amount(place as u64 / LINES, line) as f64,
+            posts: 1,
+        };
+        (0..2).flat_map(|_| 1..=LINES).enumerate().map(entry).collect()
+    }
+
+    #[test]
+    fn a_line_that_is_missing_doubled_or_wrong_is_trouble() {
+        assert_eq!(trouble_with_ledger(2, &books()), Vec::<String>::new());
+        let mut missing = books();
+        missing.remove(3);
+        assert_eq!(trouble_with_ledger(2, &missing).len(), 1);
+        let mut doubled = books();
+        doubled.push(LedgerEntry { key: "another".to_owned(), ..doubled[0].clone() });
+        assert_eq!(trouble_with_ledger(2, &doubled).len(), 1);
+        let mut wrong = books();
+        wrong[5].amount += 1.0;
+        assert_eq!(trouble_with_ledger(2, &wrong).len(), 1);
+        let mut foreign = books();
+        foreign.push(LedgerEntry { account: "account-77".to_owned(), ..foreign[0].clone() });
+        assert_eq!(trouble_with_ledger(2, &foreign), ["9 entries instead of 8"]);
+    }
+
+    #[test]
+    fn a_run_that_ends_otherwise_is_trouble() {
+        let run = json!({ "status": "complete", "final_answer": "50", "steps": STEPS });
+        assert_eq!(trouble_with_run(1, &run), None);
+        for (member, value) in
+            [("status", json!("failed")), ("final_answer", json!("51")), ("steps", json!(11))]
+        {
+            let mut other = run.clone();
+            other[member] = value;
+            assert!(trouble_with_run(1, &other).is_some(), "{other}");
+        }
+    }
+}

@@ -118,7 +118,7 @@ impl Book {
             key: key.to_owned(),
             account: body["account"].as_str().unwrap_or_default().to_owned(),
             line: body["line"].as_f64().map_or(0, |line| line as u64),
-            amount: body["amount"].as_f64().unwrap_or(f64::NAN),
+            amount: body["amount"].as_f64().unwrap_or(0.0),
             posts: 1,
         };
         if let Some(file) = &mut self.file {

@@ -17,7 +17,7 @@ mod world;
 pub use dialogue::{Api, Dialogue, Entry};
 pub use ledger::{Ledger, LedgerEntry};
 pub use process::{
-    Process, cpu_seconds, descendants, is_alive, kill, pss_bytes, terminate, worker_pids_under,
+    Process, cpu_seconds, descendants, freeze, is_alive, kill, pss_bytes, terminate, thaw, worker_pids_under,
 };
 pub use reply::Reply;
 pub use script::{Call, Fault, Gate, Say, Script, Turn};

@@ -85,6 +85,16 @@ pub fn terminate(pid: u32) {
     signal(pid, Signal::TERM);
 }
 
+/// SIGSTOP: the process stands still with all it holds, as in a long stall.
+pub fn freeze(pid: u32) {
+    signal(pid, Signal::STOP);
+}
+
+/// SIGCONT.
+pub fn thaw(pid: u32) {
+    signal(pid, Signal::CONT);
+}
+
 fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         // It may have ended a moment ago.
