@@ -144,6 +144,12 @@ describe('follow', () => {
     expect(connections.length).toBeLessThan(13);
   });
 
+  it('does not wait for ever for the first byte', async () => {
+    begin();
+    await pass(SILENCE_MS + RETRY_MS_MAX);
+    expect(connections).toHaveLength(2);
+  });
+
   it('takes silence for a lost connection', async () => {
     begin();
     await pass();

@@ -134,14 +134,12 @@ describe('a run', () => {
   it('tells the reader when somebody else answered its question first', async () => {
     const question = { id: 'q-1', kind: 'question' as const, text: 'How many?', call: null, started: null };
     const waiting: Run = { ...RUN, status: 'waiting_human_input', question };
-    let run = waiting;
+    // What the page knows of the run is still the state from before.
     serve({
-      [`GET /v1${PATH}`]: () => ({ body: run }),
+      [`GET /v1${PATH}`]: () => ({ body: waiting }),
       [EVENTS]: () => streamOf([launched()]).response,
-      [`POST /v1${PATH}/answer`]: () => {
-        run = { ...RUN, version: 3 };
-        return problem(409, 'not-waiting', 'the run is running and waits for no answer');
-      },
+      [`POST /v1${PATH}/answer`]: () =>
+        problem(409, 'not-waiting', 'the run is running and waits for no answer'),
     });
     openPage(PATH);
     await userEvent.type(await screen.findByLabelText('Your answer'), 'Two{Enter}');

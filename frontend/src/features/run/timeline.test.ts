@@ -124,6 +124,12 @@ describe('fold', () => {
     const atOnce = fold(EMPTY, history);
     const inPieces = history.reduce((story, event) => fold(fold(story, [event]), [event]), EMPTY);
     expect(inPieces).toEqual(atOnce);
+    expect(
+      fold(
+        EMPTY,
+        history.flatMap((event) => [event, event]),
+      ),
+    ).toEqual(atOnce);
     expect(fold(atOnce, history)).toBe(atOnce);
     expect(fold(atOnce, [...history].reverse())).toBe(atOnce);
   });
