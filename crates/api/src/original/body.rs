@@ -14,9 +14,15 @@ use crate::request::{self, BODY_BYTES_MAX};
 pub(crate) struct Invalid {
     r#type: &'static str,
     /// `body`, then the member, or the byte at which the JSON ends to be JSON.
-    #[schema(value_type = Vec<Object>)]
-    loc: Vec<Value>,
+    loc: Vec<Place>,
     msg: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+enum Place {
+    Member(String),
+    Byte(usize),
 }
 
 /// The members of a body, taken one by one.
@@ -38,19 +44,19 @@ impl<S: Send + Sync> FromRequest<S> for Members {
 impl Members {
     fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         if bytes.is_empty() {
-            return Err(invalid(&[Invalid::new("missing", vec![json!("body")], "Field required")]));
+            return Err(invalid(&[Invalid::new("missing", None, "Field required")]));
         }
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(given)) => Ok(Self { given, errors: Vec::new() }),
             Ok(_) => Err(invalid(&[Invalid::new(
                 "model_attributes_type",
-                vec![json!("body")],
+                None,
                 "Input should be a valid dictionary or object to extract fields from",
             )])),
             Err(error) => {
                 let at = offset(bytes, &error);
                 let msg = format!("JSON decode error: {error}");
-                Err(invalid(&[Invalid::new("json_invalid", vec![json!("body"), json!(at)], msg)]))
+                Err(invalid(&[Invalid::new("json_invalid", Some(Place::Byte(at)), msg)]))
             }
         }
     }
@@ -88,7 +94,7 @@ impl Members {
     }
 
     pub(crate) fn wrong(&mut self, name: &str, kind: &'static str, msg: impl Into<String>) {
-        self.errors.push(Invalid::new(kind, vec![json!("body"), json!(name)], msg));
+        self.errors.push(Invalid::new(kind, Some(Place::Member(name.to_owned())), msg));
     }
 
     /// # Errors
@@ -99,7 +105,8 @@ impl Members {
 }
 
 impl Invalid {
-    fn new(kind: &'static str, loc: Vec<Value>, msg: impl Into<String>) -> Self {
+    fn new(kind: &'static str, member: Option<Place>, msg: impl Into<String>) -> Self {
+        let loc = [Place::Member("body".to_owned())].into_iter().chain(member).collect();
         Self { r#type: kind, loc, msg: msg.into() }
     }
 }

@@ -37,37 +37,51 @@ enum Word {
     Abort,
 }
 
+// The OpenAPI document's view of the body; `Given` is what is parsed, for clearer errors.
 /// An answer to a question, or a decision about a call whose outcome is unknown.
 #[derive(ToSchema)]
-#[schema(as = Answer)]
 #[serde(untagged)]
-#[expect(
-    dead_code,
-    reason = "only the OpenAPI document reads it; Given is what is parsed, for clearer errors"
-)]
+#[expect(dead_code, reason = "only the OpenAPI document reads it")]
 enum Answer {
-    /// Answers a question.
-    Text {
-        /// The open question's id.
-        #[schema(format = "uuid")]
-        question: String,
-        answer: String,
-    },
-    /// The call took effect, with this result.
-    Happened {
-        #[schema(format = "uuid")]
-        question: String,
-        #[schema(inline)]
-        decision: Happened,
-        result: Value,
-    },
-    /// The call took no effect and is made again, or the run is given up.
-    Not {
-        #[schema(format = "uuid")]
-        question: String,
-        #[schema(inline)]
-        decision: DidNot,
-    },
+    Text(AnswerText),
+    Happened(OutcomeHappened),
+    Not(OutcomeDecision),
+}
+
+/// Answers a question.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the OpenAPI document reads it")]
+struct AnswerText {
+    /// The open question's id.
+    #[schema(format = "uuid")]
+    question: String,
+    #[schema(max_length = 200_000)]
+    answer: String,
+}
+
+/// The call took effect, with this result.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the OpenAPI document reads it")]
+struct OutcomeHappened {
+    #[schema(format = "uuid")]
+    question: String,
+    #[schema(inline)]
+    decision: Happened,
+    /// At most 64 KiB.
+    result: Value,
+}
+
+/// The call took no effect and is made again, or the run is given up.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the OpenAPI document reads it")]
+struct OutcomeDecision {
+    #[schema(format = "uuid")]
+    question: String,
+    #[schema(inline)]
+    decision: DidNot,
 }
 
 #[derive(ToSchema)]

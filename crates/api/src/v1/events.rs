@@ -40,7 +40,7 @@ pub(crate) struct EventPage {
     operation_id = "events",
     params(
         ("id" = String, Path, format = "uuid", description = "The run's id"),
-        ("after" = Option<u64>, Query, minimum = 0, description = "Only events after this id; 0 if not given"),
+        ("after" = Option<u64>, Query, minimum = 0, maximum = 9_007_199_254_740_991_u64, description = "Only events after this id; 0 if not given"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000,
             description = "Events on a page; 500 if not given. A stream has no limit"),
         ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen, for a stream"),

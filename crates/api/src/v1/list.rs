@@ -35,7 +35,7 @@ pub(crate) struct RunPage {
         ("q" = Option<String>, Query, max_length = 200, description = "Part of the task, or the beginning of an id"),
         ("agent" = Option<String>, Query, description = "An agent's name"),
         ("tenant" = Option<String>, Query, description = "A tenant"),
-        ("label" = Option<String>, Query, description = "`key:value`; may be given several times, and each must hold"),
+        ("label" = Option<String>, Query, pattern = "^$|^[^:]*:", description = "`key:value`; may be given several times, and each must hold"),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Runs on a page; 50 if not given"),
     ),
@@ -68,7 +68,7 @@ fn filter(mut params: Params) -> Result<RunFilter, Problem> {
             Err(error) => params.wrong("status", error.to_string()),
         }
     }
-    for label in params.all("label") {
+    for label in params.all("label").into_iter().filter(|label| !label.is_empty()) {
         match label.split_once(':') {
             Some((key, value)) => {
                 filter.labels.insert(key.to_owned(), value.to_owned());
