@@ -78,6 +78,7 @@ export const TESTS = {
     assert.match(await answerOf(page), /\b12\b/);
     await page.reload();
     assert.match(await answerOf(page), /\b12\b/);
+    await page.getByText('Completed').waitFor();
     assert.equal(await page.getByText('Completed').count(), 1, 'nothing is told twice');
   },
 
