@@ -29,10 +29,10 @@ export function ago(at: string, now_ms: number): string {
   return (sameYear ? day : dayOfYear).format(at_ms);
 }
 
-/** A duration in at most two units: `35 ms`, `1.2 s`, `2 min 5 s`, `3 h 10 min`, `4 d 2 h`. */
+/** A duration in at most two units: `< 1 ms`, `35 ms`, `1.2 s`, `2 min 5 s`, `3 h 10 min`, `4 d 2 h`. */
 export function duration(ms: number): string {
   if (!Number.isFinite(ms)) return '–';
-  if (ms < 1) return '0 ms';
+  if (ms < 1) return '< 1 ms';
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 10_000) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
   if (ms < 60_000) return `${Math.floor(ms / 1_000)} s`;

@@ -25,8 +25,8 @@ export function SystemPage() {
       {trouble && <ProblemNotice error={trouble} retry={retry} />}
       {system.data?.test_tools && (
         <Notice tone="limit" icon={<TriangleAlert aria-hidden />} title="Test tools are on">
-          Agents may call abort, panic and sleep, which take workers down on purpose. Switch them off where it
-          matters.
+          Agents may call abort, panic and sleep, which take workers down or hold them up on purpose. Switch
+          them off where it matters.
         </Notice>
       )}
       <div className="grid grid-cols-2 gap-3 lg:grid-cols-4">
