@@ -445,23 +445,14 @@ export interface components {
             agents: components["schemas"]["Agent"][];
         };
         /** @description An answer to a question, or a decision about a call whose outcome is unknown. */
-        Answer: {
+        Answer: components["schemas"]["AnswerText"] | components["schemas"]["OutcomeHappened"] | components["schemas"]["OutcomeDecision"];
+        /** @description Answers a question. */
+        AnswerText: {
             answer: string;
             /**
              * Format: uuid
              * @description The open question's id.
              */
-            question: string;
-        } | {
-            /** @enum {string} */
-            decision: "happened";
-            /** Format: uuid */
-            question: string;
-            result: unknown;
-        } | {
-            /** @enum {string} */
-            decision: "did_not_happen" | "abort";
-            /** Format: uuid */
             question: string;
         };
         /** @description The conversation as the model is shown it, without its instructions. */
@@ -533,7 +524,7 @@ export interface components {
         /** @description One thing that is wrong with a body. */
         Invalid: {
             /** @description `body`, then the member, or the byte at which the JSON ends to be JSON. */
-            loc: Record<string, never>[];
+            loc: components["schemas"]["Place"][];
             msg: string;
             type: string;
         };
@@ -576,6 +567,22 @@ export interface components {
         OriginalInvalid: {
             detail: components["schemas"]["Invalid"][];
         };
+        /** @description The call took no effect and is made again, or the run is given up. */
+        OutcomeDecision: {
+            /** @enum {string} */
+            decision: "did_not_happen" | "abort";
+            /** Format: uuid */
+            question: string;
+        };
+        /** @description The call took effect, with this result. */
+        OutcomeHappened: {
+            /** @enum {string} */
+            decision: "happened";
+            /** Format: uuid */
+            question: string;
+            /** @description At most 64 KiB. */
+            result: unknown;
+        };
         PauseRequest: {
             id: string;
         };
@@ -595,6 +602,7 @@ export interface components {
             name: string;
             type: string;
         };
+        Place: string | number;
         /** @description What an error response looks like; some carry further members, such as `run_status` or `open_question`. */
         Problem: {
             /** @description What went wrong this time. */
