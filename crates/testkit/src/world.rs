@@ -36,11 +36,12 @@ pub struct World {
 }
 
 impl World {
-    /// `binary` is `env!("CARGO_BIN_EXE_piton")`.
+    /// `binary` is `env!("CARGO_BIN_EXE_piton")`; `PITON_TEST_BIN` names another, such as a release build.
     ///
     /// # Panics
     /// When there is no room for a folder or no free port.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
+        let binary = std::env::var_os("PITON_TEST_BIN").map_or_else(|| binary.into(), PathBuf::from);
         let folder = tempfile::Builder::new().prefix("piton-").tempdir().expect("a folder");
         fs::create_dir_all(folder.path().join("data")).expect("a folder for the database");
         let port = Port::lease();
@@ -59,7 +60,7 @@ impl World {
         Self {
             server: None,
             extras: Vec::new(),
-            binary: binary.into(),
+            binary,
             folder,
             port,
             env,
