@@ -39,6 +39,22 @@ async fn launch(world: &World, task: &str) -> String {
     world.launch_with(&json!({ "task": task, "agent": "clerk" })).await
 }
 
+/// Freezes a worker at a moment when it holds no lock on the database: in the middle of a write it would keep
+/// everybody from writing, on any SQLite.
+async fn freeze_between_writes(world: &World, pid: u32) {
+    let frozen = until(deadline(), "the worker is frozen between two writes", async || {
+        freeze(pid);
+        let probe = world.try_send(world.request(reqwest::Method::GET, "/readyz"));
+        let writable = tokio::time::timeout(Duration::from_millis(500), probe).await;
+        if matches!(writable, Ok(Ok(reply)) if reply.status == 200) {
+            return Some(());
+        }
+        thaw(pid);
+        None
+    });
+    frozen.await.expect("it is not always writing");
+}
+
 fn count(events: &[Value], kind: &str) -> usize {
     events.iter().filter(|event| event["type"] == kind).count()
 }
@@ -52,7 +68,7 @@ async fn a_thawed_worker_finds_itself_fenced() {
     let first = world.start_worker();
     let id = launch(&world, "[slow]").await;
     gate.reached(1).await;
-    freeze(first);
+    freeze_between_writes(&world, first).await;
     world.start_worker();
     gate.reached(2).await;
     gate.open();
@@ -75,7 +91,7 @@ async fn a_thawed_worker_finds_itself_fenced() {
 async fn a_call_that_a_frozen_worker_began_is_put_to_a_human_and_never_made_again() {
     let (model, ledger) = (ScriptedModel::start().await, Ledger::spawn());
     model.script("book", [Say::call("book", json!({ "account": "a" })), Say::answer("booked")]);
-    let mut world = world(&model, &clerk(&ledger, 500)).await;
+    let mut world = world(&model, &clerk(&ledger, 3000)).await;
     let first = world.start_worker();
     let id = launch(&world, "[book]").await;
     let booked = until(deadline(), "the effect", async || {
@@ -83,7 +99,7 @@ async fn a_call_that_a_frozen_worker_began_is_put_to_a_human_and_never_made_agai
         (!booked.is_empty()).then_some(booked)
     });
     booked.await.expect("the ledger books");
-    freeze(first);
+    freeze_between_writes(&world, first).await;
     world.start_worker();
     let run = world.until(&id, &["undecided"]).await;
     assert_eq!(run["question"]["kind"], "unknown_outcome", "{run:#}");
