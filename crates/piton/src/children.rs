@@ -3,9 +3,11 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use piton_store::{SqliteStore, Store};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::Instant;
@@ -22,6 +24,10 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Beyond a worker's own time for its end, before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Signals that a process brings upon itself.
+const FAULTS: [Signal; 7] =
+    [Signal::ABORT, Signal::SEGV, Signal::BUS, Signal::ILL, Signal::FPE, Signal::TRAP, Signal::SYS];
+
 /// The workers of one server.
 #[derive(Debug)]
 pub(crate) struct Children {
@@ -34,6 +40,7 @@ struct Nursery {
     config_dir: Option<PathBuf>,
     variables: Vec<(String, String)>,
     patience: Duration,
+    store: Arc<SqliteStore>,
     stop: CancellationToken,
 }
 
@@ -44,6 +51,7 @@ impl Children {
         flags: &Overrides,
         config_dir: Option<&Path>,
         shutdown_ms: u64,
+        store: Arc<SqliteStore>,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let nursery = Nursery {
@@ -51,6 +59,7 @@ impl Children {
             config_dir: config_dir.map(Path::to_owned),
             variables: flags.variables().collect(),
             patience: Duration::from_millis(shutdown_ms) + GRACE,
+            store,
             stop,
         };
         let tracker = TaskTracker::new();
@@ -74,12 +83,16 @@ impl Nursery {
             let born_at = Instant::now();
             match self.spawn() {
                 Ok(mut child) => {
-                    tracing::debug!(number, pid = child.id(), "worker started");
+                    let pid = child.id();
+                    tracing::debug!(number, pid, "worker started");
                     // Waiting for a child would close its standard input, which tells it that this server is gone.
                     let lifeline = child.stdin.take();
                     tokio::select! {
                         status = child.wait() => match status {
-                            Ok(status) => tracing::warn!(number, how = how(status), "a worker died; starting another"),
+                            Ok(status) => {
+                                tracing::warn!(number, how = how(status), "a worker died; starting another");
+                                self.blame(pid, status).await;
+                            }
                             Err(error) => tracing::error!(number, %error, "a worker cannot be waited for"),
                         },
                         () = self.stop.cancelled() => return self.end(number, child, lifeline).await,
@@ -111,6 +124,22 @@ impl Nursery {
             command.arg("--config").arg(dir);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).kill_on_drop(true).spawn()
+    }
+
+    /// Counts a death by a worker's own doing against the run it was busy with. A kill from outside is no evidence.
+    async fn blame(&self, pid: Option<u32>, status: ExitStatus) {
+        let own_doing = match status.signal() {
+            Some(signal) => FAULTS.iter().any(|fault| fault.as_raw() == signal),
+            None => !status.success(),
+        };
+        let Some(pid) = pid.filter(|_| own_doing) else { return };
+        for run in self.store.last_words(pid) {
+            match self.store.blame(run, &how(status)).await {
+                Ok(false) => tracing::warn!(%run, "this run took its worker down"),
+                Ok(true) => tracing::error!(%run, "this run took its worker down again and is quarantined"),
+                Err(error) => tracing::warn!(%run, %error, "a death could not be counted"),
+            }
+        }
     }
 
     async fn end(&self, number: u32, mut child: Child, lifeline: Option<ChildStdin>) {

@@ -39,8 +39,14 @@ pub(crate) async fn serve(
     let options = api_options(loaded, agents.agents(), listen, server.api_key.clone());
     let router =
         piton_api::router(Arc::clone(&store) as Arc<dyn Store>, Clock::system(), options, stop.clone());
-    let children =
-        Children::start(server.workers, flags, config_dir, loaded.config.worker.shutdown_ms, stop.clone())?;
+    let children = Children::start(
+        server.workers,
+        flags,
+        config_dir,
+        loaded.config.worker.shutdown_ms,
+        Arc::clone(&store),
+        stop.clone(),
+    )?;
     out::note(format!("piton {} serves on http://{listen}", env!("CARGO_PKG_VERSION")));
     if loaded.config.model.is_practice() {
         out::note(

@@ -13,7 +13,7 @@ mod types;
 pub use bell::{Bell, Listener};
 pub use clock::Clock;
 pub use error::{CommandError, Error};
-pub use lock::WorkerLock;
+pub use lock::{Slots, WorkerLock};
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
     Check, Claim, Commit, CommitOutcome, IdempotencyKey, InboxItem, JobKind, Launch, Launched, Lost,
@@ -101,6 +101,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Derives missing wake-ups from the runs: each runnable one without owner and job gets a job. Returns how many.
     async fn sweep(&self) -> Result<u64, Error>;
+
+    /// A worker died by its own doing while it was busy with `run`; `how` is for people. The third time in a row, with
+    /// no whole step in between, the run is quarantined. Returns whether it is.
+    async fn blame(&self, run: RunId, how: &str) -> Result<bool, Error>;
 
     // --- what an operator asks ---------------------------------------------------------------------------
 

@@ -5,10 +5,11 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use piton_core::WorkerId;
+use piton_core::{RunId, WorkerId};
 
 /// Whether a worker's process is there, as far as its lock tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,60 @@ pub(crate) enum Liveness {
     Dead,
     /// No lock to ask: only the lease tells.
     Unknown,
+}
+
+/// Bytes of a slot: a run's id as text.
+const SLOT_BYTES: u64 = 36;
+/// Threads that have a slot of their own.
+const SLOTS: u64 = 64;
+
+thread_local! {
+    static SLOT: u64 = {
+        static THREADS: AtomicU64 = AtomicU64::new(0);
+        THREADS.fetch_add(1, Ordering::Relaxed) % SLOTS
+    };
+}
+
+/// Which runs a worker's threads are busy with this very moment, kept in its lock file: who finds the worker dead by
+/// its own doing reads there which run took it down. Unsynced: it tells of processes, not of power.
+#[derive(Debug)]
+pub struct Slots(File);
+
+impl Slots {
+    /// This thread begins with `run`.
+    pub fn enter(&self, run: RunId) {
+        self.write(run.to_string().as_bytes());
+    }
+
+    /// This thread lets go of its run.
+    pub fn leave(&self) {
+        self.write(&[b' '; SLOT_BYTES as usize]);
+    }
+
+    fn write(&self, text: &[u8]) {
+        // Only evidence: a step goes on without it.
+        let _ = self.0.write_all_at(text, SLOT.with(|slot| slot * SLOT_BYTES));
+    }
+}
+
+/// What the workers with this process id were busy with when they died.
+pub(crate) fn last_words(dir: &Path, pid: u32) -> Vec<RunId> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let begins = format!("w-{pid}-");
+    let mut runs = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_theirs =
+            name.to_str().is_some_and(|name| name.starts_with(&begins) && name.ends_with(".lock"));
+        let Ok(slots) = std::fs::read(entry.path()) else { continue };
+        if is_theirs {
+            let slots = slots.chunks(SLOT_BYTES as usize).filter_map(|slot| std::str::from_utf8(slot).ok());
+            runs.extend(slots.filter_map(|slot| slot.parse::<RunId>().ok()));
+        }
+    }
+    runs.sort_unstable();
+    runs.dedup();
+    runs
 }
 
 /// Held by a worker for as long as it lives.
@@ -60,6 +115,14 @@ impl WorkerLock {
             return Ok(None);
         }
         Ok(Some(Self { path, _file: file }))
+    }
+
+    /// Where the worker notes what it is busy with.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened a second time.
+    pub fn slots(&self) -> io::Result<Slots> {
+        OpenOptions::new().write(true).open(&self.path).map(Slots)
     }
 }
 
@@ -109,6 +172,24 @@ mod tests {
         assert!(WorkerLock::take(dir.path(), &worker).is_err(), "a second holder is refused");
         drop(lock);
         assert_eq!(probe(dir.path(), &worker), Liveness::Unknown);
+    }
+
+    #[test]
+    fn a_dead_worker_says_what_it_was_busy_with() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let lock =
+            WorkerLock::take(dir.path(), &WorkerId::new("w-7-ab")).expect("lock").expect("flock works here");
+        let slots = lock.slots().expect("slots");
+        let [done, busy] = [1, 2].map(|n| RunId::from_uuid(uuid::Uuid::from_u128(n)));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                slots.enter(done);
+                slots.leave();
+            });
+            scope.spawn(|| slots.enter(busy));
+        });
+        assert_eq!(last_words(dir.path(), 7), [busy]);
+        assert_eq!(last_words(dir.path(), 70), []);
     }
 
     #[test]

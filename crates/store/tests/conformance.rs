@@ -360,6 +360,32 @@ async fn the_sweep_derives_lost_wake_ups_from_runs() {
 }
 
 #[tokio::test]
+async fn the_third_death_in_a_row_quarantines_and_a_whole_step_in_between_clears() {
+    let world = World::new().await;
+    let run = world.launch("x").await;
+    let worker = world.worker("w").await;
+    let claim = world.claim_one(&worker).await;
+    for _ in 0..2 {
+        assert!(!world.store.blame(run, "signal 6").await.expect("counted"));
+    }
+    let outcome = world.store.commit(commit(&claim, &worker, 1, &[failure()], StepEnd::Done)).await;
+    assert!(matches!(outcome.expect("answered"), CommitOutcome::Committed { kept: true, .. }));
+    for last in [false, false, true] {
+        assert_eq!(world.store.blame(run, "signal 6").await.expect("counted"), last);
+    }
+    let row = world.row(run).await;
+    assert_eq!((row.run.status, row.owner), (Status::Quarantined, None));
+    assert!(row.run.error.is_some_and(|error| error.contains("3 times in a row, the last time by signal 6")));
+    let claim = Claim { fold: claim.fold, ..claim };
+    let late = commit(&claim, &worker, 2, &[failure()], StepEnd::Done);
+    assert!(matches!(world.store.commit(late).await.expect("answered"), CommitOutcome::Fenced));
+    assert!(world.claim(&worker).await.is_empty());
+    world.store.command(run, Command::Release).await.expect("released");
+    assert_eq!(world.claim_one(&worker).await.attempt, 1);
+    world.check().await;
+}
+
+#[tokio::test]
 async fn refusals_change_nothing() {
     let world = World::new().await;
     let run = world.launch("x").await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use piton_core::WorkerId;
-use piton_store::{Clock, Lost, Store, WorkerLock, WorkerRow};
+use piton_store::{Clock, Lost, Slots, Store, WorkerLock, WorkerRow};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ pub(crate) struct Lease {
     worker: WorkerId,
     lost: CancellationToken,
     open: watch::Receiver<bool>,
-    _lock: Option<WorkerLock>,
+    lock: Option<WorkerLock>,
     _renewing: AbortOnDropHandle<()>,
     _recovering: AbortOnDropHandle<()>,
 }
@@ -98,7 +98,7 @@ impl Lease {
             worker: worker.clone(),
             lost,
             open,
-            _lock: lock,
+            lock,
             _renewing: AbortOnDropHandle::new(tokio::spawn(renewing.run())),
             _recovering: AbortOnDropHandle::new(tokio::spawn(recovering.run())),
         }))
@@ -112,6 +112,15 @@ impl Lease {
     /// Whether new work may begin.
     pub(crate) fn open(&self) -> watch::Receiver<bool> {
         self.open.clone()
+    }
+
+    /// Where this worker notes what it is busy with, if it has a lock.
+    pub(crate) fn slots(&self) -> Option<Slots> {
+        self.lock.as_ref().and_then(|lock| {
+            lock.slots()
+                .inspect_err(|error| tracing::warn!(%error, "poison runs cannot be told from others"))
+                .ok()
+        })
     }
 
     /// Hands back whatever is still held.

@@ -124,6 +124,7 @@ async fn incarnation(
         clock: deps.clock.clone(),
         worker: worker.clone(),
         caches: Arc::clone(caches),
+        slots: lease.slots(),
         watch: Watch::start(Arc::clone(&deps.store), lease.lost()),
         stopping: claiming.clone(),
         drop_calls: CancellationToken::new(),

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use piton_core::{Agent, Context, Event, IllegalEvent, Next, Run, RunId, WorkerId, merge, next};
 use piton_model::ModelClient;
 use piton_queue::Job;
-use piton_store::{Claim, Clock, Commit, CommitOutcome, Error as StoreError, JobKind, StepEnd, Store};
+use piton_store::{Claim, Clock, Commit, CommitOutcome, Error as StoreError, JobKind, Slots, StepEnd, Store};
 use piton_tools::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -31,6 +31,8 @@ pub(crate) struct Advance {
     pub(crate) clock: Clock,
     pub(crate) worker: WorkerId,
     pub(crate) caches: Arc<Caches>,
+    /// Which run each thread is busy with, for whoever finds this process dead.
+    pub(crate) slots: Option<Slots>,
     pub(crate) watch: Watch,
     /// Nothing new is begun.
     pub(crate) stopping: CancellationToken,
@@ -79,7 +81,16 @@ impl Advance {
             epoch = claim.epoch.0,
             worker = %self.worker,
         );
-        let next = self.step(claim).instrument(span).await;
+        let run = claim.run;
+        let mut step = std::pin::pin!(self.step(claim).instrument(span));
+        let next = std::future::poll_fn(|cx| {
+            let Some(slots) = &self.slots else { return step.as_mut().poll(cx) };
+            slots.enter(run);
+            let polled = step.as_mut().poll(cx);
+            slots.leave();
+            polled
+        })
+        .await;
         if let Some(claim) = next {
             job.again(claim);
         }

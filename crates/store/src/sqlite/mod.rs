@@ -77,6 +77,11 @@ impl SqliteStore {
         &self.path
     }
 
+    /// The runs that the workers with this process id were busy with when they died.
+    pub fn last_words(&self, pid: u32) -> Vec<RunId> {
+        lock::last_words(&self.live, pid)
+    }
+
     pub const fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -200,6 +205,10 @@ impl Store for SqliteStore {
 
     async fn sweep(&self) -> Result<u64, Error> {
         self.writer.write(worker::Sweep).await
+    }
+
+    async fn blame(&self, run: RunId, how: &str) -> Result<bool, Error> {
+        self.writer.write(worker::Blame { run, how: how.to_owned() }).await
     }
 
     async fn check(&self) -> Result<Vec<Check>, Error> {

@@ -140,7 +140,8 @@ impl Commit {
             "UPDATE runs SET status = ?2, version = ?3, reducer = ?4, fold = ?5, updated_at = ?6, finished_at = ?7, \
              owner = CASE WHEN ?8 THEN owner END, \
              attempt = CASE ?9 WHEN 'goes_on' THEN attempt WHEN 'done' THEN ?8 ELSE max(attempt - 1, 0) END, \
-             commit_epoch = ?10, commit_ordinal = ?11 WHERE id = ?1",
+             deaths = CASE ?9 WHEN 'done' THEN 0 ELSE deaths END, commit_epoch = ?10, commit_ordinal = ?11 \
+             WHERE id = ?1",
         )
         .bind(self.run.to_string())
         .bind(self.after.status.as_str())

@@ -1,10 +1,11 @@
 //! Workers as the database knows them: leases, deaths, and the sweep that derives missing wake-ups.
 
 use async_trait::async_trait;
-use piton_core::WorkerId;
+use piton_core::{Event, RunId, WorkerId};
 use sqlx::{Row, SqliteConnection};
 
 use super::launch::KEY_LIFE_MS;
+use super::rows::{append_events, dequeue, read_run, write_fold};
 use super::writer::{Fault, Transact};
 use crate::bell::Ring;
 use crate::{LostWorker, WorkerRow};
@@ -174,6 +175,51 @@ impl Transact for Sweep {
             .execute(&mut *conn)
             .await?;
         Ok((mended, (mended > 0).then_some(Ring::Job)))
+    }
+}
+
+/// Counts a worker's death against the run that caused it.
+pub(super) struct Blame {
+    pub(super) run: RunId,
+    pub(super) how: String,
+}
+
+/// Deaths at one step, after which a run is kept from all workers.
+const DEATHS_MAX: u32 = 3;
+
+#[async_trait]
+impl Transact for Blame {
+    type Out = bool;
+    const SYNCED: bool = true;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let Some(row) = read_run(conn, self.run).await? else { return Ok((false, None)) };
+        let deaths = sqlx::query("UPDATE runs SET deaths = deaths + 1 WHERE id = ? RETURNING deaths")
+            .bind(self.run.to_string())
+            .fetch_one(&mut *conn)
+            .await?
+            .try_get::<u32, _>(0)?;
+        let reason =
+            format!("it took its worker down {deaths} times in a row, the last time by {}", self.how);
+        let event = Event::Quarantined { reason };
+        let base = row.run.version;
+        if deaths < DEATHS_MAX {
+            return Ok((false, None));
+        }
+        // A run that rests, or was cancelled meanwhile, does no more harm.
+        let Ok(after) = row.run.apply(&event) else { return Ok((false, None)) };
+        append_events(conn, self.run, base, None, &[event], now_ms).await?;
+        write_fold(conn, self.run, &after, now_ms).await?;
+        sqlx::query("UPDATE runs SET owner = NULL, attempt = 0, deaths = 0 WHERE id = ?")
+            .bind(self.run.to_string())
+            .execute(&mut *conn)
+            .await?;
+        dequeue(conn, self.run).await?;
+        Ok((true, Some(Ring::Events)))
     }
 }
 
