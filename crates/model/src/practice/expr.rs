@@ -128,15 +128,6 @@ impl Expr {
         }
     }
 
-    /// How many of the task's numbers are in it.
-    pub(super) fn numbers(&self) -> usize {
-        match self {
-            Self::Number(_) => 1,
-            Self::Apply(_, a, b) => a.numbers() + b.numbers(),
-            Self::Unknown | Self::Asked(_) => 0,
-        }
-    }
-
     /// The same value from a flatter tree, so that more calls go in one turn: a chain of four or more terms or
     /// factors is worked out in pairs.
     pub(super) fn balanced(self) -> Self {

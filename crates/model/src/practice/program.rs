@@ -8,7 +8,7 @@ use super::words::Words;
 
 /// Words in front of a task that ask for it without saying anything of it.
 const OPENERS: Words = Words(
-    "please can could would will you tell me us what whats is are was calculate compute evaluate \
+    "please if can could would will you tell me us what whats is are was calculate compute evaluate \
      find work out give show the how much many i want need to know like hey hi hello there quickly \
      just so ok okay now do does did value result answer of for help with figure solve simplify \
      determine question math maths quick a an exactly your task following this expression problem \

@@ -36,10 +36,6 @@ impl<'t> Reader<'t> {
         Self { tokens, at: 0, names, depth: 0, so_far: None, used_so_far: false, letter: None }
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        self.at >= self.tokens.len()
-    }
-
     pub(super) fn peek(&self, ahead: usize) -> Option<&'t Token> {
         self.tokens.get(self.at + ahead)
     }

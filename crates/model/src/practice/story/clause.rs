@@ -1,49 +1,9 @@
-//! A story cut into clauses, and what each says: who, what happens, and which amounts it names.
+//! A story cut into clauses: who each is about, and what happens in it.
 
-use super::lexicon::{Verb, is_length, is_money, is_pronoun, is_time, unit, verb};
-use crate::practice::expr::Expr;
+use super::lexicon::{Verb, is_pronoun, unit, verb};
+use super::mention::{Mention, Quantity, mentions};
 use crate::practice::lexer::{Kind, Token};
 use crate::practice::words::Words;
-
-/// What an amount is per.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Per {
-    Unit(String),
-    /// Of whatever is counted beside it.
-    Each,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Quantity {
-    pub(super) value: Expr,
-    /// Singular words of the noun phrase, the counted one last; empty where it goes without saying.
-    pub(super) noun: Vec<String>,
-    /// The last of `noun`, or a currency.
-    pub(super) unit: Option<String>,
-    pub(super) per: Option<Per>,
-    /// "5 more", "5 fewer" (−1): in comparison with something.
-    pub(super) compared: i8,
-    /// The preposition in front.
-    pub(super) preposition: String,
-    /// Place among the clause's tokens.
-    pub(super) at: usize,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Mention {
-    Quantity(Quantity),
-    /// So many parts of so many, of what there is: "half", "a third", "25%".
-    Share {
-        count: Expr,
-        parts: Expr,
-    },
-    /// "twice as many", "3 times as much".
-    Factor(Expr),
-    /// A percentage of no amount, such as a discount.
-    Percent(Expr),
-    /// "the rest".
-    Rest,
-}
 
 #[derive(Debug, Clone)]
 pub(super) struct Clause<'t> {
@@ -83,30 +43,36 @@ impl<'t> Clause<'t> {
         })
     }
 
-    /// Who or what the clause is about; `None` where a pronoun or nothing says so.
+    /// Who or what the clause is about, "i" being whoever tells it; `None` where another pronoun or nothing says so.
     pub(super) fn owner(&self) -> Option<String> {
-        let named = self.subject.iter().rev().find(|word| is_naming(word))?;
-        (!self.subject.iter().rev().take_while(|word| *word != named).any(|word| is_pronoun(word)))
-            .then(|| unit(named))
+        let named = self.subject.iter().rposition(|word| is_naming(word));
+        let pronoun = self.subject.iter().rposition(|word| is_pronoun(word));
+        match (named, pronoun) {
+            (Some(named), pronoun) if pronoun.is_none_or(|pronoun| pronoun < named) => {
+                Some(unit(self.subject[named]))
+            }
+            (_, Some(pronoun)) if matches!(self.subject[pronoun], "i" | "we") => Some("i".to_owned()),
+            _ => None,
+        }
     }
 
-    /// Who gets it: "to Ben", "gives Ben 5", "from her".
+    /// Whether the subject is any thing of its kind, as in "a bottle holds 2 liters".
+    pub(super) fn is_any(&self) -> bool {
+        matches!(self.subject.as_slice(), ["a" | "an" | "each" | "every", _])
+    }
+
+    /// Who gets it: "to Ben", "gives Ben 5".
     pub(super) fn recipient(&self) -> Option<&'t str> {
-        let words: Vec<&Token> = self.tokens.iter().collect();
-        for (at, token) in words.iter().enumerate() {
-            let next = words.get(at + 1)?;
-            let Some(name) = next.word() else { continue };
-            let is_somebody = next.is_capital || matches!(name, "him" | "her" | "them" | "me" | "us");
-            let leads = matches!(token.word(), Some("to")) || token.word() == Some(self.word);
-            if leads && is_somebody && !self.word.is_empty() {
-                return Some(name);
-            }
-        }
-        None
+        self.tokens.windows(2).find_map(|pair| {
+            let name = pair[1].word()?;
+            let is_somebody = pair[1].is_capital || matches!(name, "him" | "her" | "them" | "me" | "us");
+            let leads = pair[0].word().is_some_and(|word| word == "to" || word == self.word);
+            (leads && is_somebody && !self.word.is_empty()).then_some(name)
+        })
     }
 }
 
-fn is_naming(word: &str) -> bool {
+pub(super) fn is_naming(word: &str) -> bool {
     const NOT: Words = Words(
         "if after how many much what when at the a an then and but each every also first of later \
          now in on for does do did will would can more so next by to from with all 's one please \
@@ -141,8 +107,10 @@ pub(super) fn clauses(tokens: &[Token]) -> Vec<Clause<'_>> {
 fn asks(segment: &[Token]) -> bool {
     let words: Vec<&str> = segment.iter().filter_map(Token::word).collect();
     words.iter().any(|word| *word == "how" || *word == "what" || *word == "which")
-        || matches!(words.first(), Some(&("find" | "calculate" | "compute" | "determine" | "work")))
-            && words.len() > 1
+        || matches!(
+            words.first(),
+            Some(&("find" | "calculate" | "compute" | "determine" | "work" | "convert"))
+        ) && words.len() > 1
 }
 
 /// The segments of a sentence between commas and conjunctions, each with the word that leads to it.
@@ -191,7 +159,7 @@ fn says(segment: &[Token]) -> bool {
 }
 
 /// Whether the verb at `at` is a noun here: "4 drinks at", "a cut of".
-fn is_noun_here(tokens: &[Token], at: usize) -> bool {
+pub(super) fn is_noun_here(tokens: &[Token], at: usize) -> bool {
     let before = at.checked_sub(1).map(|place| &tokens[place]);
     let next = tokens.get(at + 1);
     let behind_number = before.is_some_and(|token| token.number().is_some());
@@ -240,7 +208,7 @@ fn clause(tokens: &[Token], start: usize, is_question: bool) -> Clause<'_> {
         clause.verb = Some(Verb::Lose);
         clause.word = "left";
     }
-    Scan { tokens, at: 0, clause: &mut clause }.run();
+    mentions(&mut clause);
     clause
 }
 
@@ -265,6 +233,9 @@ fn meant(tokens: &[Token], place: Option<usize>) -> Option<Verb> {
     if matches!(word, "go" | "goes" | "went" | "move" | "moves" | "moved") && is_next(&["in", "on", "into"]) {
         return Some(Verb::Gain);
     }
+    if matches!(word, "leaves" | "leave" | "departs") && is_next(&["with"]) {
+        return Some(Verb::Have);
+    }
     if matches!(word, "cut" | "cuts" | "broken") && behind(&["into"]) {
         return Some(Verb::Have);
     }
@@ -272,401 +243,4 @@ fn meant(tokens: &[Token], place: Option<usize>) -> Option<Verb> {
         return Some(Verb::Gain);
     }
     Some(own)
-}
-
-/// Adverbs and the like, which no noun phrase goes past.
-const ENDS: Words = Words(
-    "today yesterday now left altogether total again later first away together equally evenly each \
-     apiece daily too also already still only remain remains off long wide tall old high deep ago \
-     older younger tomorrow every everyone among through monday tuesday wednesday thursday friday \
-     saturday sunday during than as he she they we us her him them me his my its their our out up down back \
-     weekly monthly hourly onto under using around inside about there this",
-);
-
-struct Scan<'c, 't> {
-    tokens: &'t [Token],
-    at: usize,
-    clause: &'c mut Clause<'t>,
-}
-
-impl<'t> Scan<'_, 't> {
-    fn word(&self, ahead: usize) -> &'t str {
-        self.tokens.get(self.at + ahead).and_then(Token::word).unwrap_or("")
-    }
-
-    fn number(&self, ahead: usize) -> Option<Expr> {
-        self.tokens.get(self.at + ahead)?.number().cloned().map(Expr::Number)
-    }
-
-    fn sign(&self, ahead: usize) -> char {
-        match self.tokens.get(self.at + ahead).map(|token| &token.kind) {
-            Some(Kind::Sign(sign)) => *sign,
-            _ => '\0',
-        }
-    }
-
-    fn run(&mut self) {
-        while self.at < self.tokens.len() {
-            if !self.share() && !self.amount() && !self.hole() {
-                if matches!(self.word(0), "each" | "every") && self.clause.each.is_none() {
-                    self.each();
-                }
-                if matches!(self.word(0), "rest" | "remainder" | "remaining") {
-                    self.clause.mentions.push(Mention::Rest);
-                }
-                self.at += 1;
-            }
-        }
-    }
-
-    fn each(&mut self) {
-        let noun = self.word(1);
-        if is_naming(noun) && !ENDS.has(noun) {
-            self.clause.each = Some(unit(noun));
-        } else if noun == "of" {
-            // "Each of the 5 kids has 4 balloons."
-            let counted = (2..5).find(|ahead| self.number(*ahead).is_some());
-            self.clause.each =
-                counted.map(|ahead| unit(self.word(ahead + 1))).filter(|unit| !unit.is_empty());
-        }
-    }
-
-    /// "half", "a third of", "two thirds", "25% of", "twice as many", "a 20% discount".
-    fn share(&mut self) -> bool {
-        let fraction = |word: &str| match word.trim_end_matches('s') {
-            "half" | "halve" => Some(2),
-            "third" => Some(3),
-            "quarter" | "fourth" => Some(4),
-            "fifth" => Some(5),
-            "sixth" => Some(6),
-            "eighth" => Some(8),
-            "tenth" => Some(10),
-            _ => None,
-        };
-        let is_of =
-            |word: &str| !matches!(word, "stop" | "time" | "day" | "place" | "grade" | "floor" | "week");
-        if self.word(0) == "half" && matches!(self.word(1), "a" | "an") && self.word(2) != "dozen" {
-            // "Half an hour" is an amount.
-            let noun = unit(self.word(2));
-            if is_time(&noun) || matches!(noun.as_str(), "kilogram" | "liter" | "kilometer" | "mile") {
-                let value = Expr::int(1).over(Expr::int(2));
-                self.at += 3;
-                self.push(value, vec![noun], 0);
-                return true;
-            }
-        }
-        if (matches!(self.word(0), "twice" | "double") || self.word(0) == "half" || self.word(0) == "thrice")
-            && self.word(1) == "as"
-            && matches!(
-                self.word(2),
-                "many" | "much" | "old" | "long" | "far" | "fast" | "big" | "expensive" | "tall"
-            )
-        {
-            let factor = match self.word(0) {
-                "half" => Expr::int(1).over(Expr::int(2)),
-                "thrice" => Expr::int(3),
-                _ => Expr::int(2),
-            };
-            self.clause.mentions.push(Mention::Factor(factor));
-            self.at += 3;
-            return true;
-        }
-        let (count, skipped) = match self.number(0) {
-            Some(count) => (count, 1),
-            None => (Expr::int(1), usize::from(self.word(0) == "a")),
-        };
-        if let Some(parts) = fraction(self.word(skipped))
-            && is_of(self.word(skipped + 1))
-            && !matches!(self.word(0), "the")
-        {
-            self.clause.mentions.push(Mention::Share { count, parts: Expr::int(parts) });
-            self.at += skipped + 1;
-            return true;
-        }
-        if self.number(0).is_some() && self.sign(1) == '/' && self.number(2).is_some() && self.word(3) == "of"
-        {
-            let parts = self.number(2).unwrap_or(Expr::int(1));
-            self.clause.mentions.push(Mention::Share { count, parts });
-            self.at += 3;
-            return true;
-        }
-        if self.number(0).is_some() && (self.sign(1) == '%' || self.word(1) == "percent") {
-            self.at += 2;
-            let is_share = self.word(0) == "of";
-            self.clause.mentions.push(if is_share {
-                Mention::Share { count, parts: Expr::int(100) }
-            } else {
-                Mention::Percent(count)
-            });
-            return true;
-        }
-        if self.number(0).is_some() && self.word(1) == "times" && self.word(2) == "as" {
-            self.clause.mentions.push(Mention::Factor(count));
-            self.at += 3;
-            return true;
-        }
-        false
-    }
-
-    /// "12 red apples", "$7 each", "60 km/h", "8 more".
-    fn amount(&mut self) -> bool {
-        let start = self.at;
-        let currency = self.sign(0);
-        let is_currency = |sign: char| matches!(sign, '$' | '€' | '£' | '¥');
-        if is_currency(currency) && self.number(1).is_some() {
-            self.at += 1;
-        }
-        let Some(mut value) = self.number(0) else {
-            self.at = start;
-            return false;
-        };
-        self.at += 1;
-        let mut noun = Vec::new();
-        let mut compared = 0;
-        if is_currency(currency) {
-            noun.push(currency.to_string());
-        } else if is_currency(self.sign(0)) {
-            noun.push(self.sign(0).to_string());
-            self.at += 1;
-        }
-        if self.word(0) == "and" && self.word(1) == "a" && self.word(2) == "half" {
-            value = value.plus(Expr::int(1).over(Expr::int(2)));
-            self.at += 3;
-        }
-        if matches!(self.word(0), "more" | "extra" | "additional" | "another" | "further") {
-            compared = 1;
-            self.at += 1;
-        } else if matches!(self.word(0), "fewer" | "less") {
-            compared = -1;
-            self.at += 1;
-        }
-        self.skip_of_them();
-        let is_money = noun.first().is_some_and(|noun| is_money(noun));
-        self.noun_phrase(&mut noun, is_money);
-        self.speed(&mut noun);
-        if matches!(self.word(0), "older" | "taller" | "longer") {
-            compared = 1;
-        } else if matches!(self.word(0), "younger" | "shorter" | "cheaper") {
-            compared = -1;
-        }
-        if let Some(count) = self.number(1).filter(|_| self.word(0) == "per") {
-            // "6 liters per 100 km".
-            value = value.over(count);
-            self.at += 2;
-            noun.push(format!("/{}", unit(self.word(0))));
-            self.at += 1;
-        }
-        self.push_at(value, noun, compared, start);
-        true
-    }
-
-    fn skip_of_them(&mut self) {
-        if self.word(0) == "of"
-            && matches!(self.word(1), "them" | "these" | "those" | "his" | "her" | "the" | "my" | "their")
-        {
-            self.at += 2;
-        }
-    }
-
-    /// The words of a noun phrase, in the singular. Of "$80 jacket" the jacket is what costs.
-    fn noun_phrase(&mut self, noun: &mut Vec<String>, is_money: bool) {
-        let mut words = Vec::new();
-        while let Some(token) = self.tokens.get(self.at) {
-            let Some(word) = token.word() else { break };
-            let is_first = words.is_empty();
-            // "9 tomato plants" are things, though plants also do things.
-            let is_thing = Words("plants drinks rides packs orders prints seats cuts").has(word) && !is_first;
-            let is_verb =
-                verb(word).is_some() && !is_thing && !(is_first && is_noun_here(self.tokens, self.at));
-            let is_name = is_naming(word) || is_time(&unit(word)) || verb(word).is_some();
-            let is_end = ENDS.has(word) || !is_name || words.len() == 4;
-            if is_verb || is_end {
-                break;
-            }
-            words.push(unit(word));
-            self.at += 1;
-        }
-        if self.word(0) == "of" && !words.is_empty() && self.number(1).is_none() && is_naming(self.word(1)) {
-            // Five bags of rice are five bags; rice is what they may be asked for as.
-            words.insert(0, unit(self.word(1)));
-            self.at += 2;
-        }
-        let is_measure =
-            |unit: &str| is_time(unit) || is_length(unit) || matches!(unit, "kilogram" | "gram" | "liter");
-        if words.len() > 1 && is_measure(&words[0]) {
-            // A 50 liter tank is measured in liters.
-            words.rotate_left(1);
-        }
-        if is_money {
-            // The currency is the unit.
-            for word in words.into_iter().rev() {
-                noun.insert(0, word);
-            }
-        } else {
-            noun.extend(words);
-        }
-    }
-
-    /// "mph" and "kph" are a unit and a per in one.
-    fn speed(&mut self, noun: &mut Vec<String>) {
-        let (top, per) = match noun.last().map(String::as_str) {
-            Some("mph") => ("mile", "hour"),
-            Some("kph" | "kmh" | "kmph") => ("kilometer", "hour"),
-            _ => return,
-        };
-        *noun = vec![top.to_owned(), format!("/{per}")];
-    }
-
-    /// "some apples": an amount that nobody said.
-    fn hole(&mut self) -> bool {
-        let skipped = match (self.word(0), self.word(1)) {
-            ("some" | "several" | "many", _) => 1,
-            ("a", "few" | "bunch") => 2,
-            _ => return false,
-        };
-        if self.clause.is_question
-            || (self.word(0) == "many" && !matches!(self.clause.verb, Some(Verb::Have)))
-        {
-            return false;
-        }
-        self.at += skipped;
-        if self.word(0) == "of" {
-            self.at += 1;
-        }
-        if self.word(0) == "more" {
-            self.at += 1;
-        }
-        let mut noun = Vec::new();
-        self.noun_phrase(&mut noun, false);
-        let Some(counted) = noun.last() else { return true };
-        let question = match self.clause.owner() {
-            Some(owner) => {
-                format!("How many {} does {} have at first?", super::lexicon::plural(counted), name(&owner))
-            }
-            None => format!("How many {} are there at first?", super::lexicon::plural(counted)),
-        };
-        self.push(Expr::Asked(question), noun, 0);
-        true
-    }
-
-    fn push(&mut self, value: Expr, noun: Vec<String>, compared: i8) {
-        let at = self.at;
-        self.push_at(value, noun, compared, at);
-    }
-
-    fn push_at(&mut self, value: Expr, mut noun: Vec<String>, compared: i8, at: usize) {
-        let per = match noun.last().and_then(|last| last.strip_prefix('/')).map(str::to_owned) {
-            Some(per) => {
-                noun.pop();
-                Some(Per::Unit(per))
-            }
-            None => self.per(&noun),
-        };
-        let mut before = at;
-        while before > 0
-            && self.tokens[before - 1].word().is_some_and(|word| {
-                matches!(
-                    word,
-                    "the"
-                        | "his"
-                        | "her"
-                        | "my"
-                        | "their"
-                        | "about"
-                        | "only"
-                        | "just"
-                        | "exactly"
-                        | "another"
-                        | "a"
-                        | "all"
-                )
-            })
-        {
-            before -= 1;
-        }
-        let preposition =
-            before.checked_sub(1).and_then(|place| self.tokens[place].word()).unwrap_or("").to_owned();
-        let unit = noun.last().cloned();
-        self.clause.mentions.push(Mention::Quantity(Quantity {
-            value,
-            noun,
-            unit,
-            per,
-            compared,
-            preposition,
-            at,
-        }));
-    }
-
-    /// "/h", "per hour", "an hour", "each", "in each box".
-    fn per(&mut self, noun: &[String]) -> Option<Per> {
-        if self.sign(0) == '/' && is_naming(self.word(1)) {
-            let per = unit(self.word(1));
-            self.at += 2;
-            return Some(Per::Unit(per));
-        }
-        let start = self.at;
-        let is_inside = matches!(self.word(0), "in" | "for" | "to" | "on" | "from" | "into")
-            && matches!(self.word(1), "each" | "every");
-        if is_inside {
-            self.at += 1;
-        }
-        match self.word(0) {
-            "per" => {
-                let per = unit(self.word(1));
-                self.at += 2;
-                Some(Per::Unit(per))
-            }
-            "apiece" => {
-                self.at += 1;
-                Some(Per::Each)
-            }
-            "each" | "every" => {
-                let next = self.word(1);
-                if next == "of" {
-                    // "To each of her 4 friends": those are counted next.
-                    self.at += 2;
-                    while matches!(self.word(0), "the" | "his" | "her" | "my" | "their" | "our") {
-                        self.at += 1;
-                    }
-                    return Some(Per::Each);
-                }
-                let is_named = (is_naming(next) || is_time(&unit(next))) && !ENDS.has(next);
-                self.at += 1 + usize::from(is_named);
-                Some(if is_named { Per::Unit(unit(next)) } else { Per::Each })
-            }
-            "a" | "an" => {
-                let per = unit(self.word(1));
-                let is_price = noun.last().is_some_and(|unit| is_money(unit));
-                let is_rate = is_time(&per)
-                    || is_price && is_naming(self.word(1)) && self.clause.verb != Some(Verb::Lose);
-                if is_rate && !noun.is_empty() {
-                    self.at += 2;
-                    return Some(Per::Unit(per));
-                }
-                self.at = start;
-                None
-            }
-            "daily" | "weekly" | "monthly" | "hourly" => {
-                let per = match self.word(0) {
-                    "daily" => "day",
-                    "weekly" => "week",
-                    "monthly" => "month",
-                    _ => "hour",
-                };
-                self.at += 1;
-                Some(Per::Unit(per.to_owned()))
-            }
-            _ => {
-                self.at = start;
-                None
-            }
-        }
-    }
-}
-
-/// A name with its capital.
-pub(super) fn name(owner: &str) -> String {
-    let mut chars = owner.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

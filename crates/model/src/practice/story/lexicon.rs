@@ -59,7 +59,8 @@ const SHARE: Words = Words(
 );
 const BE: Words = Words("is are was were am be");
 const OTHER: Words = Words(
-    "drive drives drove driving travel travels traveled travelled traveling run runs ran running \
+    "play plays played like likes liked speak speaks wear wears prefer prefers choose chooses sit sits stand \
+     stands live lives drive drives drove driving travel travels traveled travelled traveling run runs ran running \
      walk walks walked walking ride rides rode cycle cycles cycled cycling move moves moved go goes \
      went going sail sails sailed work works worked working hold holds held contain contains \
      contained need needs needed read reads reading type types typed produce produces produced \
@@ -127,6 +128,7 @@ pub(super) fn unit(noun: &str) -> String {
         "kg" | "kgs" | "kilo" | "kilos" | "kilograms" => return "kilogram".to_owned(),
         "g" | "gram" | "grams" | "grammes" => return "gram".to_owned(),
         "l" | "litre" | "litres" | "liters" => return "liter".to_owned(),
+        "buses" => return "bus".to_owned(),
         "movies" => return "movie".to_owned(),
         "cookies" => return "cookie".to_owned(),
         "brownies" => return "brownie".to_owned(),
@@ -211,6 +213,22 @@ pub(super) fn is_worker(unit: &str) -> bool {
         "person" | "man" | "woman" | "child" | "machine" | "pump" | "pipe" | "tap" | "robot" | "friend"
     ) || unit.ends_with("er")
         || unit.ends_with("or")
+}
+
+/// The question for an amount that a story begins with and does not say.
+pub(super) fn at_first(unit: &str, owner: Option<&str>) -> String {
+    let many = plural(unit);
+    match owner {
+        Some("i") => format!("How many {many} do you have at first?"),
+        Some(owner) => format!("How many {many} does {} have at first?", name(owner)),
+        None => format!("How many {many} are there at first?"),
+    }
+}
+
+/// A name with its capital.
+pub(super) fn name(owner: &str) -> String {
+    let mut chars = owner.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// Words that stand for somebody or something said before.

@@ -5,9 +5,16 @@
 //! not asked for.
 
 mod clause;
-mod lexicon;
-mod question;
+mod mention;
+
+mod telling;
+mod trade;
 mod world;
+
+mod money;
+mod question;
+
+mod lexicon;
 
 use self::clause::{Clause, clauses};
 use self::question::Question;
@@ -15,6 +22,12 @@ use self::world::World;
 use super::expr::Expr;
 use super::lexer::Token;
 use super::number;
+use super::words::Words;
+
+const FRACTIONS: Words = Words("half third quarter fourth fifth sixth eighth tenth");
+
+/// Clauses of a story that is read.
+const CLAUSES_MAX: usize = 40;
 
 /// The expression that answers a story's question, and the unit that it is in.
 pub(super) fn solve(tokens: &[Token]) -> Option<(Expr, Option<String>)> {
@@ -24,11 +37,17 @@ pub(super) fn solve(tokens: &[Token]) -> Option<(Expr, Option<String>)> {
     let clauses = clauses(tokens);
     let asking: Vec<&Clause<'_>> = clauses.iter().filter(|clause| clause.is_question).collect();
     let first = asking.first()?;
-    if clauses.len() > 40 || asking.iter().any(|clause| !question::is_question_verb(clause)) {
+    if clauses.len() > CLAUSES_MAX {
         return None;
     }
-    let mut world = World::asked(Question::counted(first));
-    for clause in clauses.iter().filter(|clause| !clause.is_question).chain(asking.iter().copied()) {
+    let units =
+        clauses.iter().flat_map(Clause::quantities).filter_map(|quantity| quantity.unit.clone()).collect();
+    let mut world = World::asked(Question::counted(first), units);
+    for clause in clauses.iter().filter(|clause| !clause.is_question) {
+        world.tell(clause)?;
+    }
+    world.asked_from = world.accounts.len();
+    for clause in &asking {
         world.tell(clause)?;
     }
     let mut whole = (*first).clone();
@@ -37,9 +56,8 @@ pub(super) fn solve(tokens: &[Token]) -> Option<(Expr, Option<String>)> {
     if asking.len() > 1 && start < end {
         whole.tokens = &tokens[start..end];
     }
-    let question = Question::new(&whole, &world);
-    let (expr, unit) = question.answer(&mut world)?;
-    uses_all(tokens, &expr, &world, unit.as_deref()).then_some((expr, unit))
+    let answers = Question::new(&whole, &world).answers(&mut world);
+    answers.into_iter().find(|(expr, unit)| uses_all(tokens, expr, &world, unit.as_deref()))
 }
 
 /// Whether each number of the story is in the expression, or is of something that somebody has beside what was
@@ -47,8 +65,12 @@ pub(super) fn solve(tokens: &[Token]) -> Option<(Expr, Option<String>)> {
 fn uses_all(tokens: &[Token], expr: &Expr, world: &World, unit: Option<&str>) -> bool {
     let mut used = Vec::new();
     leaves(expr, &mut used);
-    let may_leave = !expr.is_number() && world.rates.is_empty() && world.costs.is_empty();
-    tokens.iter().filter_map(Token::number).all(|number| {
+    if expr.is_number() {
+        // What the story says itself needs no question: something was not understood.
+        return false;
+    }
+    let may_leave = world.rates.is_empty() && world.costs.is_empty();
+    tokens.iter().enumerate().filter_map(|(at, token)| Some((at, token.number()?))).all(|(at, number)| {
         if let Some(place) = used.iter().position(|known| *known == number::canonical(number)) {
             used.swap_remove(place);
             return true;
@@ -58,8 +80,14 @@ fn uses_all(tokens: &[Token], expr: &Expr, world: &World, unit: Option<&str>) ->
                 .is_some_and(|unit| account.unit != unit && !account.noun.iter().any(|noun| noun == unit));
             is_other && account.is_had && account.value == Expr::Number(number.clone())
         });
-        // "1 pair": one of it is it.
-        number.as_u64() == Some(1) || (may_leave && is_aside)
+        // "1 pair", "one third": one of it is it.
+        let is_single = || world.accounts.iter().any(|account| account.value.is(1));
+        let is_share = || {
+            tokens
+                .get(at + 1)
+                .is_some_and(|next| next.is_sign('/') || next.word().is_some_and(|word| FRACTIONS.has(word)))
+        };
+        (number.as_u64() == Some(1) && (is_share() || is_single())) || (may_leave && is_aside)
     })
 }
 
@@ -73,3 +101,6 @@ fn leaves(expr: &Expr, into: &mut Vec<String>) {
         Expr::Asked(_) | Expr::Unknown => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

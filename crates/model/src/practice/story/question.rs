@@ -1,7 +1,7 @@
 //! What a story asks, and the expression that answers it.
 
-use super::clause::{Clause, name};
-use super::lexicon::{Verb, conversion, is_length, is_money, is_pronoun, is_time, is_worker, plural, unit};
+use super::clause::Clause;
+use super::lexicon::{conversion, is_length, is_money, is_pronoun, is_time, is_worker, name, plural, unit};
 use super::world::{Account, How, World, in_unit};
 use crate::practice::expr::{Expr, Op, pairwise};
 use crate::practice::words::Words;
@@ -9,9 +9,9 @@ use crate::practice::words::Words;
 /// What is asked for.
 #[derive(Debug)]
 pub(super) struct Question {
-    words: Vec<String>,
+    pub(super) words: Vec<String>,
     /// What is counted in the answer, where the question says so.
-    unit: Option<String>,
+    pub(super) unit: Option<String>,
     /// Whose it is, where the question says so.
     owners: Vec<String>,
 }
@@ -22,7 +22,7 @@ const KINDS: Words = Words(
      player member guest vegetable drink piece object passenger worker",
 );
 
-const TOTAL: Words = Words("altogether total combined together both all overall");
+pub(super) const TOTAL: Words = Words("altogether total combined together both all overall");
 
 impl Question {
     /// What is counted in the answer to `clause`.
@@ -58,78 +58,69 @@ impl Question {
                 owners.push(single);
             }
         }
+        let noun = if words.first().is_some_and(|word| word == "convert") {
+            words.last().map(|word| unit(word))
+        } else if noun.is_none() && words.join(" ").contains("how old") {
+            Some("year".to_owned())
+        } else {
+            noun
+        };
         Self { words, unit: noun, owners }
     }
 
-    fn has(&self, words: Words) -> bool {
+    pub(super) fn has(&self, words: Words) -> bool {
         self.words.iter().any(|word| words.has(word))
     }
 
-    fn says(&self, phrase: &str) -> bool {
+    pub(super) fn says(&self, phrase: &str) -> bool {
         self.words.join(" ").contains(phrase)
     }
 
-    /// The expression that answers it in `world`, and the unit that it is in.
-    pub(super) fn answer(&self, world: &mut World) -> Option<(Expr, Option<String>)> {
-        self.relate(world)?;
+    /// Readings of the question in `world`, the likelier first: an expression each, and the unit that it is in.
+    pub(super) fn answers(&self, world: &mut World) -> Vec<(Expr, Option<String>)> {
+        if self.relate(world).is_none() {
+            return Vec::new();
+        }
         self.durations(world);
         world.combine();
-        let money = || Some(world.currency.clone().unwrap_or_else(|| "$".to_owned()));
+        if self.says("how old") {
+            return self.age(world).map(|age| (age, Some("year".to_owned()))).into_iter().collect();
+        }
+        let money = Some(world.currency.clone().unwrap_or_else(|| "$".to_owned()));
+        let mut answers = Vec::new();
+        let mut add =
+            |expr: Option<Expr>, unit: Option<String>| answers.extend(expr.map(|expr| (expr, unit)));
         if self.says("how many more")
             || self.says("how many fewer")
             || self.says("how much more")
             || self.has(Words("difference"))
         {
-            return self.difference(world).map(|expr| (expr, self.unit.clone()));
+            add(self.difference(world), self.unit.clone());
         }
         if self.has(Words("save saved discount tip tax savings"))
             && !self.has(Words("after including total with"))
         {
-            if let Some(percent) = world.percent.clone() {
-                return Some((percent, money()));
-            }
+            add(world.percent.clone(), money.clone());
         }
         if self.has(Words("change")) {
-            return self.change(world).map(|expr| (expr, money()));
+            add(self.change(world), money.clone());
         }
-        if self.has(Words("each per every one apiece everyone person")) && !self.has(Words("year cost")) {
-            if let Some(each) = self.each(world) {
-                return Some((each, self.unit.clone()));
-            }
+        if self.has(Words("each per every one apiece everyone person")) {
+            add(self.each(world), self.unit.clone());
         }
         if self.says("how fast") || self.has(Words("speed")) {
-            return self.speed(world).map(|expr| (expr, None));
-        }
-        if self.says("how old") {
-            return self.age(world).map(|expr| (expr, Some("year".to_owned())));
+            add(self.speed(world), None);
         }
         if self.is_about_money(world) {
-            return self.money(world).map(|expr| (expr, money()));
+            add(self.money(world), money);
+        } else if let Some(unit) = self.target(world) {
+            let to_unit = Some(unit.clone());
+            add(self.proportion(world, &unit), to_unit.clone());
+            add(self.amount(world, &unit), to_unit.clone());
+            add(self.derived(world, &unit), to_unit.clone());
+            add(self.missing(world, &unit), to_unit);
         }
-        let unit = self.target(world)?;
-        if let Some(expr) = self.proportion(world, &unit) {
-            return Some((expr, Some(unit)));
-        }
-        let expr = self
-            .amount(world, &unit)
-            .or_else(|| self.derived(world, &unit))
-            .or_else(|| self.missing(world, &unit))?;
-        Some((expr, Some(unit)))
-    }
-
-    fn is_about_money(&self, world: &World) -> bool {
-        let is_counting = self.words.iter().any(|word| word == "many");
-        let has_money = world.currency.is_some();
-        if is_counting {
-            return self.unit.as_deref().is_some_and(is_money);
-        }
-        self.has(Words("cost costs pay paid pays spend spent price bill charge earn earned worth owe money dollar dollars euros")) || (has_money
-            && self.says("how much")
-            && self.unit.as_deref().is_none_or(|unit| {
-                is_money(unit)
-                    || !world.accounts.iter().any(|account| account.noun.iter().any(|noun| noun == unit))
-            }))
-            || (has_money && self.has(Words("make total save")) && self.unit.is_none())
+        answers
     }
 
     /// The unit that is asked for.
@@ -190,6 +181,10 @@ impl Question {
     /// Turns "5 more than Anna" into an amount, once Anna's is known.
     fn relate(&self, world: &mut World) -> Option<()> {
         let mut open = std::mem::take(&mut world.relations);
+        if world.is_sum_given && !open.is_empty() {
+            // An equation in disguise.
+            return None;
+        }
         for _ in 0..10 {
             let mut left = Vec::new();
             for relation in open {
@@ -228,15 +223,7 @@ impl Question {
                     }
                 };
                 let Account { noun, unit, .. } = world.accounts[from].clone();
-                world.accounts.push(Account {
-                    owner,
-                    noun,
-                    unit,
-                    value,
-                    is_tally: false,
-                    is_derived: false,
-                    is_had: false,
-                });
+                world.accounts.push(Account { noun, ..Account::plain(owner, unit, value) });
             }
             if left.is_empty() {
                 return Some(());
@@ -245,7 +232,7 @@ impl Question {
                 // Compared with what nobody said.
                 let first = &left[0];
                 let unit = first.unit.clone().or_else(|| self.unit.clone())?;
-                let whose = first.other.as_deref().filter(|other| !is_pronoun(other));
+                let whose = first.other.as_deref().filter(|other| *other != "i" && !is_pronoun(other));
                 let question = match (unit.as_str(), whose) {
                     ("year", None) => "How old are you?".to_owned(),
                     ("year", Some(whose)) => format!("How old is {}?", name(whose)),
@@ -264,9 +251,9 @@ impl Question {
         let is_later = self.has(Words("will"));
         let is_earlier = self.has(Words("was were ago"));
         let shift = if is_later || is_earlier {
-            let place =
-                world.accounts.iter().rposition(|account| account.unit == "year" && !account.is_had)?;
-            Some(world.accounts.remove(place).value)
+            // What the question itself says is the time between.
+            let place = world.accounts.iter().rposition(|account| account.unit == "year")?;
+            (place >= world.asked_from).then(|| world.accounts.remove(place).value)
         } else {
             None
         };
@@ -301,19 +288,6 @@ impl Question {
         }
         let [one, other] = candidates.as_slice() else { return None };
         Some(larger_first(one.value.clone(), other.value.clone()))
-    }
-
-    fn change(&self, world: &World) -> Option<Expr> {
-        let currency = world.currency.clone()?;
-        let paid = world.accounts.iter().find(|account| account.unit == currency && !account.is_derived)?;
-        if !world.costs.is_empty() && is_reduced(&paid.value) {
-            return Some(paid.value.clone());
-        }
-        if !world.costs.is_empty() {
-            return Some(paid.value.clone().minus(pairwise(Op::Sum, world.costs.clone())));
-        }
-        let cost = self.priced(world)?;
-        Some(paid.value.clone().minus(cost))
     }
 
     /// What each part of something shared comes to.
@@ -351,7 +325,8 @@ impl Question {
             Some(top) => account.unit == *top,
             None => account.unit != count.unit,
         })?;
-        Some(whole.value.clone().over(in_unit(count, &per)))
+        let whole = whole.value.clone();
+        Some(if count.value.is(1) { whole } else { whole.over(in_unit(count, &per)) })
     }
 
     fn speed(&self, world: &World) -> Option<Expr> {
@@ -374,7 +349,7 @@ impl Question {
     }
 
     /// An amount that the story has itself.
-    fn amount(&self, world: &World, unit: &str) -> Option<Expr> {
+    pub(super) fn amount(&self, world: &World, unit: &str) -> Option<Expr> {
         let all: Vec<&Account> = world.accounts.iter().filter(|account| !account.is_tally).collect();
         let exact: Vec<&Account> = all.iter().copied().filter(|account| account.unit == unit).collect();
         let named: Vec<&Account> =
@@ -409,13 +384,11 @@ impl Question {
             {
                 return None;
             }
-            if self.says("how many") && self.has(Words("boxes needed need")) && only.is_tally {
-                return None;
-            }
             return Some(only.value.clone());
         }
-        let is_journey = is_length(unit) && found.iter().all(|account| account.is_derived);
-        if is_journey || (is_total && self.owners.len() != 1) {
+        // Legs of a journey, boxes of different sizes.
+        let are_legs = found.iter().all(|account| account.is_derived);
+        if are_legs || (is_total && self.owners.len() != 1) {
             return Some(sum(&found));
         }
         let owner = self.owners.first().cloned().or_else(|| world.owner.clone());
@@ -447,7 +420,7 @@ impl Question {
     }
 
     /// 4 people need 200 g, so 10 people need 200 / 4 × 10.
-    fn proportion(&self, world: &World, unit: &str) -> Option<Expr> {
+    pub(super) fn proportion(&self, world: &World, unit: &str) -> Option<Expr> {
         for (first, second) in &world.pairs {
             let [first, second] = [*first, *second].map(|place| world.accounts.get(place));
             let (first, second) = (first?, second?);
@@ -470,7 +443,7 @@ impl Question {
     /// An expression with a question in it, for the one number that the story leaves out.
     fn missing(&self, world: &World, target: &str) -> Option<Expr> {
         let [only] = world.accounts.as_slice() else { return None };
-        if !world.rates.is_empty() || only.unit == target || world.parts.is_some() {
+        if !world.rates.is_empty() || only.unit == target || world.parts.is_some() || world.asked_from > 0 {
             return None;
         }
         let value = only.value.clone();
@@ -482,89 +455,15 @@ impl Question {
             let question = format!("What is the speed, in {} per {target}?", plural(&only.unit));
             return Some(value.over(Expr::Asked(question)));
         }
+        const CONTAINERS: Words = Words(
+            "bottle box bag pack bus car table page can jar glass cup basket shelf row boat van truck crate",
+        );
+        if CONTAINERS.has(target) && !is_time(&only.unit) {
+            let question = format!("How many {} per {target}?", plural(&only.unit));
+            return Some(value.over(Expr::Asked(question)));
+        }
         let question = format!("How many {} per {}?", plural(target), only.unit);
         Some(value.times(Expr::Asked(question)))
-    }
-
-    fn money(&self, world: &World) -> Option<Expr> {
-        let currency = world.currency.clone().unwrap_or_else(|| "$".to_owned());
-        let is_left = self.has(Words("left remain remains remaining now have has still account over"));
-        let is_spent = self.has(Words("spend spent pay paid pays cost costs price bill charge owe"));
-        if is_left && !self.has(Words("cost costs")) && !(is_spent && !self.has(Words("left remaining"))) {
-            return self.amount(world, &currency);
-        }
-        if let Some((parts, _)) = &world.parts
-            && self.has(Words("each everyone person"))
-        {
-            return Some(self.money_total(world)?.over(parts.clone()));
-        }
-        if is_spent || self.has(Words("total worth")) {
-            return self.money_total(world).or_else(|| self.price_asked(world));
-        }
-        self.amount(world, &currency).or_else(|| self.money_total(world)).or_else(|| self.price_asked(world))
-    }
-
-    /// What it all comes to.
-    fn money_total(&self, world: &World) -> Option<Expr> {
-        let currency = world.currency.clone()?;
-        if !world.costs.is_empty() {
-            let paid = pairwise(Op::Sum, world.costs.clone());
-            return match self.priced(world) {
-                Some(more) if !world.rates.is_empty() => Some(paid.plus(more)),
-                _ => Some(paid),
-            };
-        }
-        if let Some(priced) = self.priced(world) {
-            return Some(priced);
-        }
-        let money: Vec<&Account> = world.accounts.iter().filter(|account| account.unit == currency).collect();
-        (!money.is_empty()).then(|| sum(&money)).or_else(|| self.proportion(world, &currency))
-    }
-
-    /// Everything that has a price, times its price.
-    fn priced(&self, world: &World) -> Option<Expr> {
-        let mut parts = Vec::new();
-        let prices: Vec<_> = world.rates.iter().filter(|rate| is_money(&rate.top)).collect();
-        for rate in &prices {
-            for account in world.accounts.iter().filter(|account| !account.is_derived) {
-                let fits = account.unit == rate.per
-                    || account.noun.contains(&rate.per)
-                    || conversion(&account.unit, &rate.per).is_some()
-                    || conversion(&rate.per, &account.unit).is_some();
-                if fits {
-                    parts.push(times_price(in_unit(account, &rate.per), rate.value.clone()));
-                }
-            }
-        }
-        if parts.is_empty() {
-            // A jacket is one jacket; of several things the sum is meant only if it says so.
-            let counted = world.accounts.iter().any(|account| !is_money(&account.unit));
-            return match prices.as_slice() {
-                [only] if !counted => Some(only.value.clone()),
-                [_, ..] if !counted && self.has(TOTAL) => {
-                    Some(pairwise(Op::Sum, prices.iter().map(|rate| rate.value.clone()).collect()))
-                }
-                _ => None,
-            };
-        }
-        Some(pairwise(Op::Sum, parts))
-    }
-
-    /// The price of the one thing whose price is not said.
-    fn price_asked(&self, world: &World) -> Option<Expr> {
-        let [only] = world.accounts.as_slice() else { return None };
-        if !world.rates.is_empty() || is_money(&only.unit) {
-            return None;
-        }
-        let one = &only.unit;
-        let question = if is_time(one) && self.has(Words("earn make earned")) {
-            format!("How much is earned per {one}?")
-        } else if self.has(Words("earn make earned save")) {
-            format!("How much per {one}?")
-        } else {
-            format!("What does one {one} cost?")
-        };
-        Some(only.value.clone().times(Expr::Asked(question)))
     }
 }
 
@@ -575,16 +474,8 @@ fn times(base: Expr, by: Expr) -> Expr {
     }
 }
 
-fn times_price(count: Expr, price: Expr) -> Expr {
-    if count.is(1) { price } else { count.times(price) }
-}
-
-fn sum(accounts: &[&Account]) -> Expr {
+pub(super) fn sum(accounts: &[&Account]) -> Expr {
     pairwise(Op::Sum, accounts.iter().map(|account| account.value.clone()).collect())
-}
-
-fn is_reduced(value: &Expr) -> bool {
-    matches!(value, Expr::Apply(Op::Subtract, ..))
 }
 
 fn larger_first(one: Expr, other: Expr) -> Expr {
@@ -592,9 +483,4 @@ fn larger_first(one: Expr, other: Expr) -> Expr {
         (Expr::Number(a), Expr::Number(b)) if a.as_f64() < b.as_f64() => other.minus(one),
         _ => one.minus(other),
     }
-}
-
-/// Whether the verb is one that a question may be put with.
-pub(super) fn is_question_verb(clause: &Clause<'_>) -> bool {
-    !matches!(clause.verb, Some(Verb::Multiply(_)))
 }
