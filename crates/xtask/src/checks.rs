@@ -43,12 +43,14 @@ const CHECKS: [Check; 11] = [
     Check { name: "clippy", run: || run(&mut cmd(CLIPPY)).into() },
     Check { name: "build", run: || run(&mut cmd(BUILD)).into() },
     Check { name: "tests", run: tests },
-    Check { name: "docs", run: || run(cmd(DOCS).env("RUSTDOCFLAGS", "-D warnings")).into() },
+    Check { name: "docs", run: || run(cmd(DOCS).env("RUSTDOCFLAGS", RUSTDOC)).into() },
     Check { name: "browser", run: browser },
 ];
 const CLIPPY: &str = "cargo clippy --workspace --all-targets --locked -- -D warnings";
 /// Tests and binaries together, so that both are built with the same features, and dependencies once.
 const BUILD: &str = "cargo build --workspace --bins --tests --locked";
+/// For those who work on the code, so private items are shown, and may be linked to.
+const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 const DOCS: &str = "cargo doc --workspace --no-deps --document-private-items --locked --quiet";
 
 /// Runs all checks, or only the named ones.
