@@ -154,6 +154,8 @@ impl Backend for Queue {
             return Poll::Ready(None);
         }
         self.ready.poll_recv(cx).map(|job| {
+            // Whoever claims may have seen the stop before us, and hung up: that ends the worker too.
+            let _stopped_already = job.is_none().then(|| worker.stop());
             job.map(|job| {
                 let attempt = job.claim.attempt.saturating_sub(1) as usize;
                 Ok(TaskBuilder::new(job).attempt(attempt).build())
