@@ -286,7 +286,8 @@ async fn what_was_never_sent_is_a_known_failure() {
     let error = failed(call(&post("http://nowhere.test/"), json!({})).await);
     assert_eq!(error, "cannot connect to http://nowhere.test/: no such host");
 
-    let slow = HttpTool { timeout_ms: 200, ..post("http://hangs.test/") };
+    // Long enough that the quarter between the connection's limit and the call's is there on a busy machine too.
+    let slow = HttpTool { timeout_ms: 2_000, ..post("http://hangs.test/") };
     let error = failed(call(&slow, json!({})).await);
     assert!(error.starts_with("cannot connect to http://hangs.test/: "), "{error}");
 }
