@@ -121,7 +121,7 @@ impl Reader<'_> {
                 reader.skip(Words("i you we"));
                 reader.used_so_far = false;
                 let next = reader.clause()?;
-                reader.used_so_far.then_some(next)
+                (reader.used_so_far && next.fits()).then_some(next)
             });
             let Some(next) = next else { break };
             self.so_far = Some(next);

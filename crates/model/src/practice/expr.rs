@@ -7,7 +7,9 @@ use serde_json::{Number, Value, json};
 use super::number;
 
 /// How deep a tree may be, which bounds every recursion over one.
-pub(super) const DEPTH_MAX: usize = 60;
+const CHAIN_MAX: usize = 200;
+/// Numbers and operations of a tree.
+const NODES_MAX: usize = 2000;
 
 /// One of the math tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -113,13 +115,6 @@ impl Expr {
         matches!(self, Self::Number(_))
     }
 
-    pub(super) fn depth(&self) -> usize {
-        match self {
-            Self::Apply(_, a, b) => 1 + a.depth().max(b.depth()),
-            _ => 0,
-        }
-    }
-
     pub(super) fn has_unknown(&self) -> bool {
         match self {
             Self::Unknown => true,
@@ -128,55 +123,63 @@ impl Expr {
         }
     }
 
+    /// Whether it is small enough to be worked on. What is made of an expression may hold it twice, so whatever grows
+    /// one step by step has to look after each.
+    pub(super) fn fits(&self) -> bool {
+        fn count(expr: &Expr, depth: usize, left: &mut usize) -> bool {
+            *left = left.saturating_sub(1);
+            match expr {
+                _ if *left == 0 || depth == 0 => false,
+                Expr::Apply(_, a, b) => count(a, depth - 1, left) && count(b, depth - 1, left),
+                _ => true,
+            }
+        }
+        count(self, CHAIN_MAX, &mut { NODES_MAX })
+    }
+
     /// The same value from a flatter tree, so that more calls go in one turn: a chain of four or more terms or
     /// factors is worked out in pairs.
-    pub(super) fn balanced(self) -> Self {
-        let Self::Apply(op, a, b) = self else { return self };
+    pub(super) fn balanced(&self) -> Self {
+        let Self::Apply(op, a, b) = self else { return self.clone() };
+        let all = |parts: Vec<&Self>| pairwise(Op::Sum, parts.into_iter().map(Self::balanced).collect());
         match op {
             Op::Sum | Op::Subtract => {
                 let (mut plus, mut minus) = (Vec::new(), Vec::new());
-                a.terms(false, &mut plus, &mut minus);
-                b.terms(op == Op::Subtract, &mut plus, &mut minus);
-                if plus.len() + minus.len() < 4 || plus.is_empty() {
-                    return Self::apply(op, a.balanced(), b.balanced());
+                self.terms(false, &mut plus, &mut minus);
+                if plus.len() + minus.len() >= 4 {
+                    return if minus.is_empty() { all(plus) } else { all(plus).minus(all(minus)) };
                 }
-                let sum = pairwise(Op::Sum, plus);
-                if minus.is_empty() { sum } else { sum.minus(pairwise(Op::Sum, minus)) }
             }
             Op::Multiply => {
                 let mut factors = Vec::new();
-                a.factors(&mut factors);
-                b.factors(&mut factors);
-                if factors.len() < 4 {
-                    return Self::apply(op, a.balanced(), b.balanced());
+                self.factors(&mut factors);
+                if factors.len() >= 4 {
+                    return pairwise(*op, factors.into_iter().map(Self::balanced).collect());
                 }
-                pairwise(op, factors)
             }
-            Op::Divide | Op::Power | Op::Root => Self::apply(op, a.balanced(), b.balanced()),
+            Op::Divide | Op::Power | Op::Root => {}
         }
+        Self::apply(*op, a.balanced(), b.balanced())
     }
 
-    fn terms(&self, is_negative: bool, plus: &mut Vec<Self>, minus: &mut Vec<Self>) {
+    /// The terms of a sum, by sign. The first one always adds.
+    fn terms<'e>(&'e self, is_negative: bool, plus: &mut Vec<&'e Self>, minus: &mut Vec<&'e Self>) {
         match self {
-            Self::Apply(Op::Sum, a, b) => {
+            Self::Apply(op @ (Op::Sum | Op::Subtract), a, b) => {
                 a.terms(is_negative, plus, minus);
-                b.terms(is_negative, plus, minus);
+                b.terms(is_negative != (*op == Op::Subtract), plus, minus);
             }
-            Self::Apply(Op::Subtract, a, b) => {
-                a.terms(is_negative, plus, minus);
-                b.terms(!is_negative, plus, minus);
-            }
-            _ => if is_negative { minus } else { plus }.push(self.clone().balanced()),
+            _ => if is_negative { minus } else { plus }.push(self),
         }
     }
 
-    fn factors(&self, factors: &mut Vec<Self>) {
+    fn factors<'e>(&'e self, factors: &mut Vec<&'e Self>) {
         match self {
             Self::Apply(Op::Multiply, a, b) => {
                 a.factors(factors);
                 b.factors(factors);
             }
-            _ => factors.push(self.clone().balanced()),
+            _ => factors.push(self),
         }
     }
 }
@@ -258,6 +261,30 @@ mod tests {
         Expr::int(value)
     }
 
+    fn depth(expr: &Expr) -> usize {
+        match expr {
+            Expr::Apply(_, a, b) => 1 + depth(a).max(depth(b)),
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn a_tree_that_grows_without_end_is_noticed() {
+        let mut expr = n(1);
+        while expr.fits() {
+            expr = expr.clone().plus(expr);
+        }
+        let mut nodes = 0;
+        let mut open = vec![&expr];
+        while let Some(Expr::Apply(_, a, b)) = open.pop() {
+            nodes += 1;
+            open.extend([&**a, &**b]);
+        }
+        assert!(nodes <= 2 * NODES_MAX);
+        assert!(!(0..300).map(n).fold(n(1), Expr::plus).fits());
+        assert!((0..150).map(n).fold(n(1), Expr::plus).fits());
+    }
+
     #[test]
     fn trees_read_as_on_paper() {
         for (expr, text) in [
@@ -279,13 +306,13 @@ mod tests {
     #[test]
     fn long_chains_are_worked_out_in_pairs() {
         let sum = (2..=16).map(n).fold(n(1), Expr::plus);
-        assert_eq!((sum.depth(), sum.balanced().depth()), (15, 4));
+        assert_eq!((depth(&sum), depth(&sum.balanced())), (15, 4));
         let mixed = n(1).minus(n(2)).plus(n(3)).minus(n(4).minus(n(5)));
         assert_eq!(mixed.balanced().to_string(), "1 + 3 + 5 − (2 + 4)");
         let product = (2..=8).map(n).fold(n(1), Expr::times);
-        assert_eq!(product.balanced().depth(), 3);
+        assert_eq!(depth(&product.balanced()), 3);
         let short = n(1).minus(n(2)).minus(n(3));
-        assert_eq!(short.clone().balanced(), short);
+        assert_eq!(short.balanced(), short);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Areas, perimeters and volumes of plain figures.
 
-use super::arithmetic::pi;
 use super::expr::Expr;
 use super::lexer::Token;
+use super::operand::pi;
 use super::words::Words;
 
 /// The expression that a question about a figure comes to, all its numbers used and nothing else asked.

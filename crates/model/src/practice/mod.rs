@@ -20,6 +20,7 @@ mod arithmetic;
 mod expr;
 mod lexer;
 mod number;
+mod operand;
 mod plan;
 mod reader;
 mod words;

@@ -146,14 +146,14 @@ impl Reader<'_> {
                 reader.skip_links();
                 reader.used_so_far = false;
                 let next = reader.clause()?;
-                reader.used_so_far.then_some(next)
+                (reader.used_so_far && next.fits()).then_some(next)
             });
             match next {
                 Some(next) => self.so_far = Some(next),
                 None => break,
             }
         }
-        self.so_far.take().filter(|expr| expr.depth() < 400)
+        self.so_far.take().filter(Expr::fits)
     }
 
     pub(super) fn skip_links(&mut self) {

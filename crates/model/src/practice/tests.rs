@@ -192,6 +192,36 @@ fn everything_else_is_refused() {
 }
 
 #[test]
+fn no_text_takes_long_or_deep() {
+    let nested = |open: &str, close: &str| format!("{}1{}", open.repeat(500), close.repeat(500));
+    for task in [
+        nested("(", ")"),
+        nested("((1+", ")*2)"),
+        nested("-", ""),
+        nested("√", ""),
+        nested("2^", ""),
+        nested("half of ", ""),
+        nested("square root of ", ""),
+        nested("sum of ", " and 2"),
+        nested("1+", ""),
+        nested("2*", ""),
+        nested("add ", ""),
+        format!("100 {}", "+ 10% ".repeat(500)),
+        format!("start with 5 {}", ", increase it by 10%".repeat(49)),
+        format!("A car costs $5. {} What is the price?", "It gets 10% cheaper. ".repeat(38)),
+        format!("Tom has 9 apples{}. How many are left?", ", gives away a third".repeat(38)),
+        "twice as many as ".repeat(400),
+        "x + ".repeat(900),
+        "a hundred and ".repeat(500),
+        "( x + 1 ) ^ 2 * ".repeat(60),
+    ] {
+        let begun = std::time::Instant::now();
+        reply(&read(json!({ "input": task, "tools": tools(&MATH) })));
+        assert!(begun.elapsed().as_millis() < 2000, "{:?} for {}", begun.elapsed(), &task[..40]);
+    }
+}
+
+#[test]
 fn an_answer_without_a_number_is_asked_for_once_more() {
     let played = play("what is 5 times my age?", &["no idea", "I'd rather not say"]);
     assert_eq!(played.asked.len(), 2);

@@ -179,7 +179,7 @@ impl World {
             None => return None,
         };
         *value = how(value.clone());
-        Some(())
+        value.fits().then_some(())
     }
 
     /// What follows from an amount and a rate: 6 boxes of 12 eggs are 72 eggs.
