@@ -9,7 +9,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use apalis_core::backend::finalize::Ephemeral;
@@ -146,21 +146,18 @@ impl Backend for Queue {
         cx: &mut Context<'_>,
         worker: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
-        if self.stop.as_mut().poll(cx).is_ready() {
+        // The claiming task may see the stop before this does, and hang up: that is the same end.
+        let job =
+            if self.stop.as_mut().poll(cx).is_ready() { None } else { ready!(self.ready.poll_recv(cx)) };
+        let Some(job) = job else {
             // A backend that is exhausted does not end its worker: that takes a word of its own.
             if let Err(error) = worker.stop() {
                 tracing::debug!(%error, "the worker has stopped already");
             }
             return Poll::Ready(None);
-        }
-        self.ready.poll_recv(cx).map(|job| {
-            // Whoever claims may have seen the stop before us, and hung up: that ends the worker too.
-            let _stopped_already = job.is_none().then(|| worker.stop());
-            job.map(|job| {
-                let attempt = job.claim.attempt.saturating_sub(1) as usize;
-                Ok(TaskBuilder::new(job).attempt(attempt).build())
-            })
-        })
+        };
+        let attempt = job.claim.attempt.saturating_sub(1) as usize;
+        Poll::Ready(Some(Ok(TaskBuilder::new(job).attempt(attempt).build())))
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
