@@ -1,7 +1,7 @@
 //! Tools that take their worker down: the API stays up, the others go on, and the run that does it is not let loose
 //! for ever.
 
-use piton_testkit::{Call, Say, ScriptedModel, World, deadline, until};
+use piton_testkit::{Call, Gate, Say, ScriptedModel, World, deadline, kill, until};
 use serde_json::json;
 
 const PITON: &str = env!("CARGO_BIN_EXE_piton");
@@ -103,4 +103,20 @@ async fn the_third_worker_that_a_run_takes_down_is_the_last() {
         (run["status"] == "quarantined").then_some(())
     });
     again.await.expect("its call is still abort: released, it is as bad as before");
+}
+
+#[tokio::test]
+async fn kills_from_outside_are_no_evidence_against_a_run() {
+    let (model, gate) = (ScriptedModel::start().await, Gate::new());
+    model.script("unlucky", [Say::answer("at last").held_by(&gate)]);
+    let world = world(&model).await;
+    let id = launch(&world, "[unlucky]").await;
+    for kills in 1..=5 {
+        gate.reached(kills).await;
+        for worker in world.worker_pids() {
+            kill(worker);
+        }
+    }
+    gate.open();
+    assert_eq!(world.until(&id, &["complete"]).await["final_answer"], "at last");
 }
