@@ -75,7 +75,12 @@ impl Fault {
     /// Whether the endpoint lacks the path that was asked. A model that is not there is something else, though
     /// many servers answer 404 to both.
     pub(crate) fn is_missing_endpoint(&self) -> bool {
-        let Self::Refused { status, problem, .. } = self else { return false };
+        let (status, problem) = match self {
+            Self::Refused { status, problem, .. } => (status, problem),
+            // LM Studio says so under a 200.
+            Self::Failed { message, .. } => return message.starts_with("Unexpected endpoint"),
+            Self::Unreached(_) | Self::Unreadable(_) => return false,
+        };
         match status.as_u16() {
             405 | 501 => true,
             404 => !format!("{} {}", problem.code, problem.message).to_ascii_lowercase().contains("model"),

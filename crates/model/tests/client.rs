@@ -384,6 +384,16 @@ async fn a_missing_responses_api_is_found_out_once() {
 }
 
 #[tokio::test]
+async fn a_missing_responses_api_that_is_told_of_under_a_200_is_found_out() {
+    let fake = Fake::by(|request| match request.url.path() {
+        CHAT => ok(chat_call()),
+        _ => ok(json!({"error": "Unexpected endpoint or method. (POST /v1/responses)"})),
+    })
+    .await;
+    assert_eq!(ask(&fake.client(Api::Auto)).await.unwrap().request.tries, 2);
+}
+
+#[tokio::test]
 async fn a_missing_model_is_no_missing_endpoint() {
     let fake = Fake::new(vec![status(404, "The model `m-1` does not exist")]).await;
     let client = fake.client(Api::Auto);

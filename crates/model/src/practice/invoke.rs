@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::conversation::{Conversation, Tool};
+use super::conversation::{Called, Conversation, Tool};
 use super::number;
 use super::plan::{Call, Halt, Plan, again};
 
@@ -11,6 +11,9 @@ use super::plan::{Call, Halt, Plan, again};
 const CALLS_MAX: usize = 200;
 /// Characters of a result that are repeated in the answer.
 const RESULT_CHARS_MAX: usize = 400;
+
+/// How it asks for an argument.
+const QUESTION: &str = "What should ";
 
 const VERBS: [&str; 9] = ["call", "use", "run", "invoke", "execute", "try", "trigger", "calling", "start"];
 /// Words between a verb and the name.
@@ -39,18 +42,15 @@ pub(super) fn answer(
     plan: &Plan<'_>,
 ) -> Option<Result<String, Halt>> {
     let wanted = wanted(task, conversation)?;
-    let total: usize = wanted.iter().map(|wanted| wanted.times).sum();
+    let total = wanted.iter().fold(0_usize, |total, wanted| total.saturating_add(wanted.times));
     if total > CALLS_MAX {
         return Some(Ok(format!(
             "I don't make more than {CALLS_MAX} calls for one task, and this asks for {total}"
         )));
     }
     let is_wanted = |name: &str| wanted.iter().any(|wanted| wanted.tool.name == name);
-    let made: Vec<_> = conversation
-        .calls
-        .iter()
-        .filter(|call| is_wanted(&call.name) && !is_our_question(call, plan))
-        .collect();
+    let made: Vec<_> =
+        conversation.calls.iter().filter(|call| is_wanted(&call.name) && !is_our_question(call)).collect();
     let mut left = made.len();
     for wanted in &wanted {
         if left >= wanted.times {
@@ -68,13 +68,10 @@ pub(super) fn answer(
     Some(Ok(report(&results)))
 }
 
-/// Whether a call of `ask_human` was one of ours, for an argument.
-fn is_our_question(call: &super::conversation::Called, plan: &Plan<'_>) -> bool {
-    call.name == "ask_human"
-        && call.arguments.get("question").and_then(Value::as_str).is_some_and(|question| {
-            plan.said(question).is_some()
-                && (question.starts_with("What should ") || question.contains(". What should "))
-        })
+/// Whether a call was a question of ours, for an argument.
+fn is_our_question(call: &Called) -> bool {
+    let question = call.arguments.get("question").and_then(Value::as_str);
+    call.name == "ask_human" && question.is_some_and(|question| question.contains(QUESTION))
 }
 
 fn wanted<'c>(task: &str, conversation: &'c Conversation) -> Option<Vec<Wanted<'c>>> {
@@ -226,7 +223,7 @@ fn arguments(wanted: &Wanted<'_>, plan: &Plan<'_>) -> Result<Map<String, Value>,
             continue;
         }
         let schema = properties.get(name).cloned().unwrap_or_default();
-        let question = format!("What should {name} be for {}?", wanted.tool.name);
+        let question = format!("{QUESTION}{name} be for {}?", wanted.tool.name);
         let second = again(&question);
         let is_number = matches!(schema["type"].as_str(), Some("number" | "integer"));
         let value = match plan.said(&question) {

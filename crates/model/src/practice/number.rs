@@ -51,49 +51,31 @@ enum Spelled {
     Unit(i64),
     /// 20, 30 … 90.
     Ten(i64),
-    /// 100, 1000 …: multiplies what is before it.
+    /// 12, 100, 1000 …: multiplies what is before it.
     Scale(i64),
 }
 
+const UNITS: &str = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen \
+                     sixteen seventeen eighteen nineteen";
+const TENS: &str = "twenty thirty forty fifty sixty seventy eighty ninety";
+
 fn spelled(word: &str) -> Option<Spelled> {
-    const UNITS: [&str; 20] = [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ];
-    const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-    if let Some(place) = UNITS.iter().position(|unit| *unit == word) {
-        return i64::try_from(place).ok().map(Spelled::Unit);
-    }
-    if let Some(place) = TENS.iter().position(|ten| *ten == word) {
-        return i64::try_from(place).ok().map(|place| Spelled::Ten(20 + 10 * place));
-    }
-    Some(Spelled::Scale(match word {
+    let place =
+        |list: &str| (0..).zip(list.split(' ')).find_map(|(place, known)| (known == word).then_some(place));
+    let scale = match word {
+        "dozen" | "dozens" => 12,
         "hundred" | "hundreds" => 100,
         "thousand" | "thousands" => 1000,
         "million" | "millions" => 1_000_000,
         "billion" | "billions" => 1_000_000_000,
         "trillion" => 1_000_000_000_000,
-        "dozen" | "dozens" => 12,
-        _ => return None,
-    }))
+        _ => {
+            return place(UNITS)
+                .map(Spelled::Unit)
+                .or_else(|| place(TENS).map(|ten| Spelled::Ten(20 + 10 * ten)));
+        }
+    };
+    Some(Spelled::Scale(scale))
 }
 
 /// Whether `word` is part of a number in words.
@@ -104,69 +86,90 @@ pub(super) fn is_number_word(word: &str) -> bool {
 /// Reads a number from the front of `words`, where a digit number is given as its digits: the number, and how many
 /// words it took. `joins_and` reads "a hundred and five" as one number.
 pub(super) fn read(words: &[&str], joins_and: bool) -> Option<(Number, usize)> {
-    let digits = words.first()?.parse::<f64>().ok().filter(|value| value.is_finite());
-    let article = matches!(words[0], "a" | "an" | "couple");
-    let (mut total, mut current, mut at) = match digits {
-        Some(value) => (0.0, value, 1),
-        None if words[0] == "couple" => return Some((2.into(), 1)),
-        None if article && words.get(1) == Some(&"couple") => return Some((2.into(), 2)),
-        None if article => (0.0, 1.0, 1),
-        None => (0.0, 0.0, 0),
-    };
-    let mut end = if article { 0 } else { at };
-    let mut room = if digits.is_some() || article { 1.0 } else { 1000.0 };
-    while let Some(word) = words.get(at) {
-        if *word == "and" && joins_and && end == at && total + current >= 100.0 && digits.is_none() {
-            // Only before what still fits: "one hundred and five".
-            match words.get(at + 1).and_then(|next| spelled(next)) {
-                Some(Spelled::Unit(_) | Spelled::Ten(_)) if room > 1.0 => at += 1,
-                _ => break,
-            }
-            continue;
+    match words {
+        ["couple", ..] => Some((2.into(), 1)),
+        ["a", "couple", ..] => Some((2.into(), 2)),
+        ["a" | "an", rest @ ..] => {
+            let is_scale = rest.first().is_some_and(|word| matches!(spelled(word), Some(Spelled::Scale(_))));
+            let (value, count) = if is_scale { in_words(rest, Some(1), joins_and) } else { return None };
+            Some((value.into(), count + 1))
         }
+        [first, rest @ ..] => match first.parse::<f64>() {
+            Ok(digits) => scaled(digits, rest).map(|(number, count)| (number, count + 1)),
+            Err(_) => with_point(words, joins_and),
+        },
+        [] => None,
+    }
+}
+
+/// "2.5 million", "3 dozen".
+fn scaled(digits: f64, words: &[&str]) -> Option<(Number, usize)> {
+    let scales = words.iter().map_while(|word| match spelled(word) {
+        #[expect(clippy::cast_precision_loss, reason = "a power of ten, or twelve")]
+        Some(Spelled::Scale(scale)) => Some(scale as f64),
+        _ => None,
+    });
+    let (count, value) = scales.fold((0, digits), |(count, value), scale| (count + 1, value * scale));
+    from_f64(value).map(|number| (number, count))
+}
+
+/// Words up to the point, and the digits behind it.
+fn with_point(words: &[&str], joins_and: bool) -> Option<(Number, usize)> {
+    let (whole, count) = in_words(words, None, joins_and);
+    if count == 0 {
+        return None;
+    }
+    let behind = words.get(count + 1..).filter(|_| words[count] == "point").unwrap_or_default();
+    let digits: String = behind
+        .iter()
+        .map_while(|word| match spelled(word) {
+            Some(Spelled::Unit(digit @ 0..=9)) => Some(digit.to_string()),
+            _ => None,
+        })
+        .collect();
+    if digits.is_empty() {
+        return Some((whole.into(), count));
+    }
+    from_text(&format!("{whole}.{digits}")).map(|number| (number, count + 1 + digits.len()))
+}
+
+/// The integer at the front of `words`, of which `before` was said already, and how many words it took.
+fn in_words(words: &[&str], before: Option<i64>, joins_and: bool) -> (i64, usize) {
+    let (mut total, mut current) = (0_i64, before.unwrap_or(0));
+    // What comes next has to be smaller: 10 behind "twenty", 100 behind "two hundred".
+    let mut room = if before.is_some() { 1 } else { 1000 };
+    let (mut at, mut end) = (0, 0);
+    while let Some(word) = words.get(at) {
+        let is_and = *word == "and" && joins_and && end == at && matches!(room, 100 | 1000) && at > 0;
         match spelled(word) {
-            #[expect(clippy::cast_precision_loss, reason = "number words are small")]
-            Some(Spelled::Unit(unit)) if end == 0 || (room > unit as f64 && unit > 0) => {
-                current += unit as f64;
-                room = 1.0;
+            Some(Spelled::Unit(value) | Spelled::Ten(value)) if value < room && (value > 0 || at == 0) => {
+                current += value;
+                room = if value >= 20 { 10 } else { 1 };
             }
-            #[expect(clippy::cast_precision_loss, reason = "number words are small")]
-            Some(Spelled::Ten(ten)) if room >= 100.0 => {
-                current += ten as f64;
-                room = 10.0;
-            }
-            #[expect(clippy::cast_precision_loss, reason = "number words are small")]
-            Some(Spelled::Scale(scale)) if end > 0 || article => {
-                let scale = scale as f64;
-                if scale == 100.0 || scale == 12.0 {
-                    current *= scale;
+            Some(Spelled::Scale(scale)) if current > 0 && end == at => {
+                let Some(scaled) =
+                    current.checked_mul(scale).filter(|scaled| total.checked_add(*scaled).is_some())
+                else {
+                    break;
+                };
+                if scale <= 100 {
+                    current = scaled;
                 } else {
-                    total += current * scale;
-                    current = 0.0;
+                    total += scaled;
+                    current = 0;
                 }
-                room = if scale == 12.0 { 1.0 } else { scale.min(1000.0) };
+                room = if scale == 12 { 1 } else { scale.min(1000) };
             }
-            Some(_) | None => break,
+            None if is_and => {
+                at += 1;
+                continue;
+            }
+            _ => break,
         }
         at += 1;
         end = at;
     }
-    if end == 0 {
-        return None;
-    }
-    let mut value = total + current;
-    if digits.is_none() && words.get(end) == Some(&"point") {
-        let mut place = 0.1;
-        for word in &words[end + 1..] {
-            let Some(Spelled::Unit(digit @ 0..=9)) = spelled(word) else { break };
-            #[expect(clippy::cast_precision_loss, reason = "one digit")]
-            let part = digit as f64 * place;
-            value += part;
-            place /= 10.0;
-            end += if place > 0.005 { 2 } else { 1 };
-        }
-    }
-    from_f64(value).map(|number| (number, end))
+    (total + current, end)
 }
 
 #[cfg(test)]
