@@ -18,7 +18,7 @@ const STOPS: Words = Words(
 pub(super) const ORDINALS: [&str; 9] =
     ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
     pub(super) fn primary(&mut self) -> Option<Term> {
         for currency in ['$', '€', '£', '¥'] {
             self.sign(currency);
@@ -226,72 +226,43 @@ impl Reader<'_> {
 
     /// A name for a number: "it", `x`, "a number", "my age", "the bill".
     fn name(&mut self) -> Option<Expr> {
-        const RESULTS: &[&str] = &[
-            "the result",
-            "the answer",
-            "the sum",
-            "the product",
-            "the total",
-            "the difference",
-            "the quotient",
-            "it",
-            "that number",
-            "that result",
-            "that sum",
-            "that",
-            "this",
-            "what you get",
-            "the outcome",
-            "this result",
-        ];
-        if self.so_far.is_some() && self.eat(RESULTS) {
+        const RESULTS: &str = "the result|the answer|the sum|the product|the total|the difference|the quotient|it|\
+                               that number|that result|that sum|that|this|what you get|the outcome|this result";
+        if self.so_far.is_some() && self.eat_one(RESULTS) {
             return self.result();
         }
-        let glued = self.peek(0).is_some_and(|token| token.is_glued);
-        if self.names == Names::Unknown {
-            const UNKNOWNS: &[&str] = &[
-                "a number",
-                "the number",
-                "some number",
-                "what number",
-                "which number",
-                "a certain number",
-                "an unknown number",
-                "this number",
-                "that number",
-                "my number",
-                "what",
-            ];
-            if self.eat(UNKNOWNS) {
-                return Some(Expr::Unknown);
-            }
-            let letter = self.word(0);
-            if !is_letter(letter, glued) || self.letter.as_ref().is_some_and(|known| known != letter) {
-                return None;
-            }
-            self.letter = Some(letter.to_owned());
-            self.at += 1;
+        match self.names {
+            Names::Unknown => self.unknown(),
+            Names::Asked => self.asked_for(),
+            Names::None => None,
+        }
+    }
+
+    /// The unknown of an equation, which goes by one letter throughout.
+    fn unknown(&mut self) -> Option<Expr> {
+        const NUMBERS: &str = "a number|the number|some number|what number|which number|a certain number|\
+                               an unknown number|this number|that number|my number|what";
+        if self.eat_one(NUMBERS) {
             return Some(Expr::Unknown);
         }
-        if self.names == Names::None {
-            return None;
-        }
+        let letter =
+            self.letter().filter(|letter| self.letter.as_deref().is_none_or(|known| known == *letter))?;
+        self.letter = Some(letter.to_owned());
+        self.at += 1;
+        Some(Expr::Unknown)
+    }
+
+    /// A number that the human knows, and how it is asked for.
+    fn asked_for(&mut self) -> Option<Expr> {
+        const NUMBERS: &str =
+            "a number|some number|any number|the number|a given number|a certain number|my number";
         if self.eat(&["another number", "a second number"]) {
             return Some(Expr::Asked("Which other number?".to_owned()));
         }
-        if self.eat(&[
-            "a number",
-            "some number",
-            "any number",
-            "the number",
-            "a given number",
-            "a certain number",
-            "my number",
-        ]) {
+        if self.eat_one(NUMBERS) {
             return Some(Expr::Asked("Which number?".to_owned()));
         }
-        let letter = self.word(0);
-        if is_letter(letter, glued) {
+        if let Some(letter) = self.letter() {
             self.at += 1;
             return Some(Expr::Asked(format!("What is {letter}?")));
         }
@@ -311,6 +282,11 @@ impl Reader<'_> {
         }
         let noun = noun.join(" ").replace(" 's", "'s");
         (!noun.is_empty()).then(|| Expr::Asked(format!("What is {owner} {noun}?")))
+    }
+
+    fn letter(&self) -> Option<&'t str> {
+        let is_glued = self.peek(0)?.is_glued;
+        Some(self.word(0)).filter(|word| is_letter(word, is_glued))
     }
 }
 

@@ -73,6 +73,11 @@ impl<'t> Reader<'t> {
         length.is_some()
     }
 
+    /// Takes one of the phrases, which have a `|` between each two.
+    pub(super) fn eat_one(&mut self, phrases: &str) -> bool {
+        phrases.split('|').any(|phrase| self.eat(&[phrase]))
+    }
+
     /// Takes words of the set, as many as there are.
     pub(super) fn skip(&mut self, set: Words) {
         while set.has(self.word(0)) {

@@ -133,30 +133,7 @@ impl<'t> Scan<'_, 't> {
         };
         let is_of =
             |word: &str| !matches!(word, "stop" | "time" | "day" | "place" | "grade" | "floor" | "week");
-        if self.word(0) == "half" && matches!(self.word(1), "a" | "an") && self.word(2) != "dozen" {
-            // "Half an hour" is an amount.
-            let noun = unit(self.word(2));
-            if is_time(&noun) || matches!(noun.as_str(), "kilogram" | "liter" | "kilometer" | "mile") {
-                let value = Expr::int(1).over(Expr::int(2));
-                self.at += 3;
-                self.push(value, vec![noun], 0);
-                return true;
-            }
-        }
-        if (matches!(self.word(0), "twice" | "double") || self.word(0) == "half" || self.word(0) == "thrice")
-            && self.word(1) == "as"
-            && matches!(
-                self.word(2),
-                "many" | "much" | "old" | "long" | "far" | "fast" | "big" | "expensive" | "tall"
-            )
-        {
-            let factor = match self.word(0) {
-                "half" => Expr::int(1).over(Expr::int(2)),
-                "thrice" => Expr::int(3),
-                _ => Expr::int(2),
-            };
-            self.clause.mentions.push(Mention::Factor(factor));
-            self.at += 3;
+        if self.half_unit() || self.factor() {
             return true;
         }
         let (count, skipped) = match self.number(0) {
@@ -188,12 +165,39 @@ impl<'t> Scan<'_, 't> {
             });
             return true;
         }
-        if self.number(0).is_some() && self.word(1) == "times" && self.word(2) == "as" {
-            self.clause.mentions.push(Mention::Factor(count));
-            self.at += 3;
-            return true;
-        }
         false
+    }
+
+    /// "Half an hour" is an amount, not a share.
+    fn half_unit(&mut self) -> bool {
+        let noun = unit(self.word(2));
+        let is_measure =
+            is_time(&noun) || matches!(noun.as_str(), "kilogram" | "liter" | "kilometer" | "mile");
+        if self.word(0) != "half" || !matches!(self.word(1), "a" | "an") || !is_measure {
+            return false;
+        }
+        self.at += 3;
+        self.push(Expr::int(1).over(Expr::int(2)), vec![noun], 0);
+        true
+    }
+
+    /// "twice as many", "half as much", "3 times as old".
+    fn factor(&mut self) -> bool {
+        const MEASURES: Words = Words("many much old long far fast big expensive tall");
+        let (factor, length) = match self.word(0) {
+            "half" => (Some(Expr::int(1).over(Expr::int(2))), 1),
+            "twice" | "double" => (Some(Expr::int(2)), 1),
+            "thrice" => (Some(Expr::int(3)), 1),
+            _ => (self.number(0).filter(|_| self.word(1) == "times"), 2),
+        };
+        let Some(factor) =
+            factor.filter(|_| self.word(length) == "as" && MEASURES.has(self.word(length + 1)))
+        else {
+            return false;
+        };
+        self.clause.mentions.push(Mention::Factor(factor));
+        self.at += length + 2;
+        true
     }
 
     /// "12 red apples", "$7 each", "60 km/h", "8 more".

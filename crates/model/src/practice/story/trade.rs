@@ -359,30 +359,32 @@ impl World {
                 }
             }
         }
-        if self.parts.is_none()
-            && quantities.is_empty()
-            && !clause.has_any(Words("among between with amongst"))
-        {
-            // "Three friends earn $240 and split it."
-            self.parts = self.counted().map(|account| (account.value.clone(), account.unit.clone()));
-        } else if self.parts.is_none() && self.rates.is_empty() {
-            // "Among my friends": how many is not said.
-            let words: Vec<&str> = clause.words().collect();
-            let place =
-                words.iter().position(|word| matches!(*word, "among" | "between" | "with" | "amongst"));
-            if let Some(word) = place.and_then(|place| words.get(place + 1..)).and_then(<[_]>::last) {
-                let noun = unit(word);
-                if noun == *word && words.contains(&"with") {
-                    // "With her brother": two of them.
-                    self.parts = Some((Expr::int(2), noun));
-                    return;
-                }
-                let question = format!("How many {} are there?", plural(&noun));
-                let asked = Expr::Asked(question);
-                let is_with = place.is_some_and(|place| words[place] == "with");
-                self.parts = Some((if is_with { asked.plus(Expr::int(1)) } else { asked }, noun));
-            }
+        if self.parts.is_none() {
+            self.parts = self.sharers(clause, quantities.is_empty());
         }
+    }
+
+    /// Among how many something is shared, where the clause has no number for it.
+    fn sharers(&self, clause: &Clause<'_>, is_without_amount: bool) -> Option<(Expr, String)> {
+        const AMONG: Words = Words("among between with amongst");
+        let words: Vec<&str> = clause.words().collect();
+        let Some(place) = words.iter().position(|word| AMONG.has(word)) else {
+            // "Three friends earn $240 and split it."
+            return self
+                .counted()
+                .filter(|_| is_without_amount)
+                .map(|known| (known.value.clone(), known.unit.clone()));
+        };
+        let word = words[place + 1..].last().filter(|_| self.rates.is_empty())?;
+        let noun = unit(word);
+        let is_with = words[place] == "with";
+        if is_with && noun == *word {
+            // "With her brother": two of them.
+            return Some((Expr::int(2), noun));
+        }
+        // "Among my friends": how many is not said.
+        let asked = Expr::Asked(format!("How many {} are there?", plural(&noun)));
+        Some((if is_with { asked.plus(Expr::int(1)) } else { asked }, noun))
     }
 }
 
