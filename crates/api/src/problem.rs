@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     NotWaiting,
     OtherQuestion,
     OtherKindOfAnswer,
+    StillActing,
     AlreadyRunning,
     WaitsForAnswer,
     WrongStatus,
@@ -76,6 +77,9 @@ impl Kind {
                 "other-kind-of-answer",
                 "The open question wants another kind of answer",
             ),
+            Self::StillActing => {
+                (StatusCode::CONFLICT, "still-acting", "The worker that began the call is still there")
+            }
             Self::AlreadyRunning => (StatusCode::CONFLICT, "already-running", "The run is running already"),
             Self::WaitsForAnswer => (StatusCode::CONFLICT, "waits-for-answer", "The run waits for an answer"),
             Self::WrongStatus => {
@@ -196,6 +200,7 @@ impl From<&Refusal> for Problem {
             Refusal::NotWaiting { .. } => Kind::NotWaiting,
             Refusal::OtherQuestion { .. } => Kind::OtherQuestion,
             Refusal::OtherKind { .. } => Kind::OtherKindOfAnswer,
+            Refusal::StillActing { .. } => Kind::StillActing,
             Refusal::AlreadyRunning => Kind::AlreadyRunning,
             Refusal::WaitsForAnswer => Kind::WaitsForAnswer,
             Refusal::NotInStatus { .. } => Kind::WrongStatus,
@@ -206,6 +211,7 @@ impl From<&Refusal> for Problem {
                 problem.with("run_status", status.as_str())
             }
             Refusal::OtherQuestion { open } => problem.with("open_question", open.to_string()),
+            Refusal::StillActing { worker } => problem.with("worker", worker.to_string()),
             Refusal::OtherKind { .. } | Refusal::AlreadyRunning | Refusal::WaitsForAnswer => problem,
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{CallId, Event, Interrupt, RESUME_STEPS, Run, Status};
+use crate::{CallId, Event, Interrupt, RESUME_STEPS, Run, Status, WorkerId};
 
 /// A request from outside, accepted or refused on the spot.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +47,12 @@ pub enum Refusal {
     /// The open question is an unknown outcome, which wants a decision, or the other way round.
     #[error("the open question wants {wanted}")]
     OtherKind { wanted: &'static str },
+    /// Made again now, the call might happen twice: the worker that began it is still there.
+    #[error(
+        "worker {worker} is still there and may yet make this call: end its process first, or say that the call \
+         happened, or abort"
+    )]
+    StillActing { worker: WorkerId },
     #[error("the run is running already")]
     AlreadyRunning,
     #[error("the run waits for an answer")]

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use piton_core::{Agent, Command, Epoch, Event, Refusal, Run, RunId, Status, WorkerId};
+use piton_core::{
+    Agent, CallId, CallKind, Command, Decision, EffectClass, Epoch, Event, Refusal, Run, RunId, Status,
+    ToolCall, TurnRequest, Usage, WorkerId,
+};
 use piton_store::{
     Claim, Clock, CommandError, Commit, CommitOutcome, Error, IdempotencyKey, JobKind, Launch, Lost,
     LostWorker, QueueStats, RunFilter, SqliteOptions, SqliteStore, StepEnd, Store, WorkerLock, WorkerRow,
@@ -337,6 +340,54 @@ async fn a_free_lock_tells_of_a_death_before_the_lease_does() {
     assert!(!world.store.renew(&a, i64::MAX).await.expect("answered"), "it owns nothing any more");
     assert!(!world.store.lock_dir().join("a.lock").exists());
     assert_eq!(world.claim_one(&b).await.attempt, 2);
+}
+
+#[tokio::test]
+async fn a_call_is_not_made_again_while_the_worker_that_began_it_is_still_there() {
+    let world = World::new().await;
+    let run = world.launch("x").await;
+    let (frozen, other) = (world.worker("w-1").await, world.worker("w-2").await);
+    let lock = WorkerLock::take(world.store.lock_dir(), &frozen).expect("taken").expect("kept");
+    let claim = world.claim_one(&frozen).await;
+    let call = ToolCall {
+        id: CallId::derive(run, 1, 0),
+        call_id: "c".to_owned(),
+        name: "pay".to_owned(),
+        arguments: "{}".to_owned(),
+        kind: CallKind::Tool(EffectClass::AtMostOnce),
+    };
+    let replied = Event::ModelReplied {
+        turn: 1,
+        text: None,
+        calls: vec![call.clone()],
+        notes: Vec::new(),
+        usage: Usage::default(),
+        model: "m".to_owned(),
+        request: TurnRequest::default(),
+        attempt: 1,
+    };
+    let started = Event::ToolStarted {
+        call: call.id,
+        arguments_hash: String::new(),
+        worker: frozen.clone(),
+        epoch: claim.epoch,
+        attempt: 1,
+        at_ms: START_MS,
+    };
+    let begun = commit(&claim, &frozen, 1, &[replied, started], StepEnd::GoesOn);
+    world.store.commit(begun).await.expect("committed");
+    let lost = LostWorker { id: frozen.clone(), expires_at_ms: START_MS + LEASE_MS, why: Lost::LeaseLapsed };
+    world.store.recover(&lost).await.expect("recovered");
+    let claim = world.claim_one(&other).await;
+    let unknown = Event::OutcomeUnknown { call: call.id, reason: "gone".to_owned() };
+    world.store.commit(commit(&claim, &other, 1, &[unknown], StepEnd::Done)).await.expect("committed");
+    let again = Command::Decide { question: call.id, decision: Decision::DidNotHappen };
+    let refused = world.store.command(run, again.clone()).await.expect_err("it may still act");
+    assert!(matches!(refused, CommandError::Refused(Refusal::StillActing { worker }) if worker == frozen));
+    drop(lock);
+    world.store.command(run, again).await.expect("its process is gone");
+    assert_eq!(world.row(run).await.run.status, Status::Running);
+    world.check().await;
 }
 
 #[tokio::test]

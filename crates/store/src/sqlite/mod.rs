@@ -13,7 +13,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use piton_core::{Agent, AgentDigest, Command, Epoch, Recorded, RunId, WorkerId};
+use piton_core::{Agent, AgentDigest, Command, Decision, Epoch, Recorded, Refusal, RunId, WorkerId};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqlitePoolOptions;
 
@@ -96,6 +96,11 @@ impl Store for SqliteStore {
     }
 
     async fn command(&self, run: RunId, command: Command) -> Result<RunRow, CommandError> {
+        if matches!(command, Command::Decide { decision: Decision::DidNotHappen, .. })
+            && let Some(worker) = self.still_acting(run).await?
+        {
+            return Err(Refusal::StillActing { worker }.into());
+        }
         self.writer.write(command::WriteCommand { run, command }).await?
     }
 
@@ -221,6 +226,17 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
+    /// The worker that began the run's open call and lost the run since, if its process is still there. A worker that
+    /// itself gave the call up, at its limit, has let go of it.
+    async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
+        let Some(row) = self.run(run).await? else { return Ok(None) };
+        let began = row.run.front().and_then(|front| front.started.clone());
+        Ok(began
+            .filter(|began| began.epoch < row.epoch)
+            .map(|began| began.worker)
+            .filter(|worker| lock::probe(&self.live, worker) == Liveness::Alive))
+    }
+
     async fn reader(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, Error> {
         self.readers.acquire().await.map_err(|error| Fault::from(error).into())
     }
