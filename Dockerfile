@@ -17,7 +17,7 @@ COPY config config
 COPY --from=web /src/frontend/dist frontend/dist
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --package piton && install target/release/piton /usr/local/bin/piton
+    cargo build --release --locked --package piton && install --strip target/release/piton /usr/local/bin/piton
 
 FROM debian:bookworm-slim
 # TLS to a model provider is checked against the system's certificates.
