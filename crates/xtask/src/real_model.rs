@@ -70,8 +70,7 @@ pub(crate) fn run(args: &[String]) -> Done {
     run_command(&mut cmd("cargo build --package piton --locked"))?;
     let mut tally = Tally::default();
     for (number, round) in ROUNDS.iter().enumerate() {
-        let tasks: Vec<&str> =
-            (number..count).step_by(ROUNDS.len()).map(|n| TASKS[n % TASKS.len()]).collect();
+        let tasks: Vec<&str> = (number..count).step_by(ROUNDS.len()).map(task).collect();
         let Round { mode, api, .. } = round;
         say(&format!("{} tasks, model served {mode}, PITON_MODEL__API={api}", tasks.len()));
         let door = Door::start(&python, mode)?;
@@ -79,6 +78,11 @@ pub(crate) fn run(args: &[String]) -> Done {
         tally.faults.extend(door.refused()?);
     }
     tally.report(count)
+}
+
+/// The `n`th task. Each lap through the list is shifted, so that every way of serving sees every task in the end.
+fn task(n: usize) -> &'static str {
+    TASKS[(n + n / TASKS.len()) % TASKS.len()]
 }
 
 impl Tally {
