@@ -209,6 +209,12 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         at: At,
     },
+    /// Let a quarantined run go on: it took its worker down, and may do so again
+    Release {
+        id: String,
+        #[command(flatten)]
+        at: At,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

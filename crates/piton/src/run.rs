@@ -192,8 +192,7 @@ impl View {
     /// too late, because somebody answered elsewhere, is said and no harm.
     async fn ask(&self, client: &Client, id: &str, question: &Question) -> anyhow::Result<bool> {
         let body = if question.kind == "question" {
-            out::note(format!("\n{}", question.text));
-            let Some(answer) = prompt("> ").await? else { return Ok(false) };
+            let Some(answer) = prompt("  your answer > ").await? else { return Ok(false) };
             if answer.is_empty() {
                 return Ok(true);
             }

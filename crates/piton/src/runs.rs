@@ -1,7 +1,7 @@
-//! `piton runs`: list, show, answer, pause, resume, cancel.
+//! `piton runs`: list, show, answer, pause, resume, cancel, release.
 
-use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
 use reqwest::Url;
 use serde_json::{Value, json};
 
@@ -74,6 +74,7 @@ pub(crate) async fn runs(loaded: &Loaded, command: RunsCommand) -> anyhow::Resul
         RunsCommand::Pause { id, at } => command_run(loaded, &id, "pause", &at).await?,
         RunsCommand::Resume { id, at } => command_run(loaded, &id, "resume", &at).await?,
         RunsCommand::Cancel { id, at } => command_run(loaded, &id, "cancel", &at).await?,
+        RunsCommand::Release { id, at } => command_run(loaded, &id, "release", &at).await?,
     }
     Ok(0)
 }
@@ -111,7 +112,10 @@ fn list(runs: &[Shown], more: bool) {
         return;
     }
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["ID", "STATUS", "STEPS", "AGENT", "LAUNCHED", "TASK"]);
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(["ID", "STATUS", "STEPS", "AGENT", "LAUNCHED", "TASK"]);
     for run in runs {
         let task: String = run.task.chars().take(TASK_CHARS).collect();
         table.add_row([
