@@ -1,7 +1,7 @@
 //! `piton runs`: list, show, answer, pause, resume, cancel, release.
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 use reqwest::Url;
 use serde_json::{Value, json};
 
@@ -126,6 +126,10 @@ fn list(runs: &[Shown], more: bool) {
             run.created_at.clone(),
             task,
         ]);
+    }
+    // An id that is broken over two lines cannot be copied.
+    for column in table.column_iter_mut().take(5) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
     }
     out::line(table.to_string());
     if more {
