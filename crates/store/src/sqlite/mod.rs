@@ -140,10 +140,11 @@ impl Store for SqliteStore {
             Ok::<_, Error>(())
         }
         .await;
-        let written = self.writer.write(worker::Probe).await;
+        let in_trouble = self.writer.trouble().is_some();
+        let written = self.writer.write(worker::Probe { in_trouble }).await;
         let trouble = read.err().or(written.err()).map(|error| error.to_string());
         Readiness {
-            trouble: trouble.or_else(|| self.writer.trouble()),
+            trouble,
             engine: "sqlite",
             engine_version,
             synchronous: self.synchronous.as_str(),
