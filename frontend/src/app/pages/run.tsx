@@ -87,7 +87,7 @@ function OneRun({ id }: { id: string }) {
           </div>
         </aside>
       </div>
-      {event !== undefined && <Inspector events={stream.timeline.events} id={event} />}
+      {event !== undefined && <Inspector events={stream.timeline.events} id={event} version={run.version} />}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-import { screen, waitFor } from '@testing-library/react';
+import { screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { describe, expect, it } from 'vitest';
 import type { Run } from '@/api/types';
@@ -99,9 +99,18 @@ describe('a run', () => {
   it('shows the raw event that the URL names', async () => {
     serve({ [`GET /v1${PATH}`]: () => ({ body: RUN }), [EVENTS]: () => streamOf([launched()]).response });
     const { router } = openPage(`${PATH}?event=1`);
-    expect(await screen.findByRole('dialog', { name: 'Event 1' })).toHaveTextContent('agent_name');
+    const inspector = await screen.findByRole('dialog', { name: 'Event 1' });
+    // The dialog is there before the story is; what is on its way is not called missing.
+    expect(inspector).not.toHaveTextContent('has no event');
+    expect(await within(inspector).findByText(/agent_name/)).toBeInTheDocument();
     await userEvent.click(screen.getByRole('button', { name: 'Close' }));
     await waitFor(() => expect(router.state.location.href).toBe(PATH));
+  });
+
+  it('says of an event that is not there yet that it is not', async () => {
+    serve({ [`GET /v1${PATH}`]: () => ({ body: RUN }), [EVENTS]: () => streamOf([launched()]).response });
+    openPage(`${PATH}?event=${RUN.version + 1}`);
+    expect(await screen.findByText(`This run has no event ${RUN.version + 1} yet.`)).toBeInTheDocument();
   });
 
   it('shows the latest of a long story, and the earlier part when asked', async () => {

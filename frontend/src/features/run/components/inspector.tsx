@@ -9,8 +9,11 @@ import { jsonText } from '@/lib/json-tokens';
 import { exactTime } from '@/lib/time';
 import type { RunEvent } from '../api/events';
 
-/** One event as it was recorded, with its neighbours a press away. The URL names it. */
-export function Inspector({ events, id }: { events: RunEvent[]; id: number }) {
+/**
+ * One event as it was recorded, with its neighbours a press away. The URL names it, so that it may be asked for before
+ * the story has come: `version`, the number of the run's last event, tells one that is on its way from one that is not.
+ */
+export function Inspector({ events, id, version }: { events: RunEvent[]; id: number; version: number }) {
   const navigate = useNavigate();
   const event = events.find((one) => one.id === id);
   const go = (to: number | undefined) =>
@@ -44,7 +47,9 @@ export function Inspector({ events, id }: { events: RunEvent[]; id: number }) {
           <Json key={event.id} text={jsonText(event.data)} lines_max={60} />
         </div>
       ) : (
-        <p className="text-muted">This run has no event {id} yet.</p>
+        <p className="text-muted">
+          {id <= version ? `Reading event ${id} …` : `This run has no event ${id} yet.`}
+        </p>
       )}
     </Dialog>
   );
