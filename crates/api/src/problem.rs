@@ -29,6 +29,7 @@ pub(crate) enum Kind {
     StillActing,
     AlreadyRunning,
     WaitsForAnswer,
+    EventsUsedUp,
     WrongStatus,
     Unauthorized,
     HostNotAllowed,
@@ -82,6 +83,11 @@ impl Kind {
             }
             Self::AlreadyRunning => (StatusCode::CONFLICT, "already-running", "The run is running already"),
             Self::WaitsForAnswer => (StatusCode::CONFLICT, "waits-for-answer", "The run waits for an answer"),
+            Self::EventsUsedUp => (
+                StatusCode::CONFLICT,
+                "events-used-up",
+                "The run has as many events as it may have",
+            ),
             Self::WrongStatus => {
                 (StatusCode::CONFLICT, "wrong-status", "The run's status does not allow this")
             }
@@ -203,6 +209,7 @@ impl From<&Refusal> for Problem {
             Refusal::StillActing { .. } => Kind::StillActing,
             Refusal::AlreadyRunning => Kind::AlreadyRunning,
             Refusal::WaitsForAnswer => Kind::WaitsForAnswer,
+            Refusal::EventsUsedUp { .. } => Kind::EventsUsedUp,
             Refusal::NotInStatus { .. } => Kind::WrongStatus,
         };
         let problem = Self::new(kind, refusal.to_string());
@@ -211,6 +218,7 @@ impl From<&Refusal> for Problem {
                 problem.with("run_status", status.as_str())
             }
             Refusal::OtherQuestion { open } => problem.with("open_question", open.to_string()),
+            Refusal::EventsUsedUp { events, .. } => problem.with("events", *events),
             Refusal::StillActing { worker } => problem.with("worker", worker.to_string()),
             Refusal::OtherKind { .. } | Refusal::AlreadyRunning | Refusal::WaitsForAnswer => problem,
         }

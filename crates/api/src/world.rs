@@ -71,6 +71,7 @@ fn agent(name: &str, max_steps: u32) -> Agent {
         instructions: "Do it.".to_owned(),
         model: "gpt-5".to_owned(),
         max_steps,
+        limits: piton_core::Limits::default(),
         tools: vec![
             tool("sum_numbers", EffectClass::Pure, ToolKind::Builtin),
             tool("book", EffectClass::AtMostOnce, ToolKind::Builtin),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Limits;
+
 /// What an agent is. Runs are pinned to the digest of this value's JSON, so an edited file strands nobody.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Agent {
@@ -14,6 +16,8 @@ pub struct Agent {
     pub instructions: String,
     pub model: String,
     pub max_steps: u32,
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
     pub tools: Vec<ToolSpec>,
 }
 

@@ -57,6 +57,11 @@ pub enum Refusal {
     AlreadyRunning,
     #[error("the run waits for an answer")]
     WaitsForAnswer,
+    /// The history is as long as its limit allows.
+    #[error(
+        "the run has {events} events, and its limit allows no more: it cannot be {verb}. Launch another one"
+    )]
+    EventsUsedUp { events: u64, verb: &'static str },
     #[error("a run that is {status} cannot be {verb}")]
     NotInStatus { status: Status, verb: &'static str },
 }
@@ -87,9 +92,17 @@ impl Command {
                 }
                 Ok(events)
             }
+            // It is about to fail. Otherwise pauses and resumes in turns would make any history longer.
+            Self::Pause if status == Status::Running && run.are_events_used_up() => {
+                Err(Refusal::EventsUsedUp { events: run.version, verb: "paused" })
+            }
             Self::Pause if status == Status::Running => Ok(vec![Event::Paused]),
             Self::Pause => Err(Refusal::NotInStatus { status, verb: "paused" }),
             Self::Resume => match status {
+                // It would fail again at once. A paused one may still come to that end.
+                Status::Failed | Status::MaxStepsReached if run.are_events_used_up() => {
+                    Err(Refusal::EventsUsedUp { events: run.version, verb: "resumed" })
+                }
                 Status::Paused | Status::Failed => Ok(vec![Event::Resumed { max_steps: run.max_steps }]),
                 Status::MaxStepsReached => {
                     Ok(vec![Event::Resumed { max_steps: run.steps.saturating_add(RESUME_STEPS) }])

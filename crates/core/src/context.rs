@@ -106,6 +106,10 @@ impl Context {
                     }
                 }
             }
+            Event::Stuck { call, .. } => {
+                self.call_ids.insert(call.call_id.clone());
+                self.pending.insert(0, call.clone());
+            }
             Event::ToolReturned { call, result, .. } => self.ended(*call, &json!({ "result": result })),
             Event::ToolFailed { call, error, .. } => {
                 self.ended(*call, &json!({ "result": format!("Error: {error}") }));

@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AgentDigest, CallId, Decision, EffectClass, Epoch, WorkerId};
+use crate::{AgentDigest, CallId, Decision, EffectClass, Epoch, Limits, StuckReason, WorkerId};
 
-/// The format that events are written in. Older ones are lifted by [`Event::decode`].
-pub const FORMAT: u32 = 1;
+/// The format that events are written in. Older ones are read by [`Event::decode`].
+///
+/// Format 2 added [`Event::Stuck`], and the limits of [`Event::Launched`]; what format 1 wrote reads as it did.
+pub const FORMAT: u32 = 2;
 
 /// Something that happened to a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +19,8 @@ pub enum Event {
         agent_name: String,
         task: String,
         max_steps: u32,
+        #[serde(default, skip_serializing_if = "Limits::is_default")]
+        limits: Limits,
     },
     /// The model's reply, with every call it asks for under an id of ours.
     ModelReplied {
@@ -55,6 +59,13 @@ pub enum Event {
         error: String,
         took_ms: u64,
         attempt: u32,
+    },
+    /// The run goes round in circles: a human is asked by `call`, a call of Piton's own, before whatever is pending.
+    Stuck {
+        call: ToolCall,
+        reason: StuckReason,
+        /// Errors, or repetitions, in a row.
+        times: u32,
     },
     HumanAsked {
         call: CallId,
@@ -102,7 +113,7 @@ pub struct Recorded {
     pub event: Event,
 }
 
-/// A call the model asked for.
+/// A call the model asked for, or Piton in its place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
     pub id: CallId,
@@ -190,6 +201,7 @@ impl Event {
             Self::ToolStarted { .. } => "tool_started",
             Self::ToolReturned { .. } => "tool_returned",
             Self::ToolFailed { .. } => "tool_failed",
+            Self::Stuck { .. } => "stuck",
             Self::HumanAsked { .. } => "human_asked",
             Self::HumanAnswered { .. } => "human_answered",
             Self::OutcomeUnknown { .. } => "outcome_unknown",

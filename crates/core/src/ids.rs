@@ -41,6 +41,16 @@ impl CallId {
     pub fn derive(run: RunId, turn: u32, index: usize) -> Self {
         Self(Uuid::new_v5(&run.0, format!("{turn}/{index}").as_bytes()))
     }
+
+    /// The id of the question that Piton itself puts after this call.
+    pub(crate) fn of_question(self) -> Self {
+        Self(Uuid::new_v5(&self.0, b"stuck"))
+    }
+
+    /// The id that a call goes by on the wire where the provider gave it none.
+    pub(crate) fn on_the_wire(self) -> String {
+        format!("call_{}", self.0.simple())
+    }
 }
 
 macro_rules! uuid_text {

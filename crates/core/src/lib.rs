@@ -14,6 +14,7 @@ mod event;
 mod next;
 mod reply;
 mod run;
+mod stuck;
 
 pub use agent::{Agent, EffectClass, HttpMethod, HttpTool, ToolKind, ToolSpec};
 pub use command::{Command, Decision, Refusal};
@@ -21,9 +22,10 @@ pub use context::{Context, Item};
 pub use event::{CallKind, Event, EventError, FORMAT, Recorded, ReplyNote, ToolCall, TurnRequest, Usage};
 pub use ids::{AgentDigest, CallId, Epoch, InvalidId, RunId, WorkerId};
 pub use limits::{
-    ARGUMENTS_BYTES_MAX, CALLS_PER_REPLY_MAX, EMPTY_REPLIES_MAX, OUTPUT_BYTES_MAX, RESUME_STEPS,
-    TASK_CHARS_MAX, TEXT_BYTES_MAX, clip,
+    ARGUMENTS_BYTES_MAX, CALLS_PER_REPLY_MAX, EMPTY_REPLIES_MAX, EVENTS_MAX, Limits, OUTPUT_BYTES_MAX,
+    RESUME_STEPS, TASK_CHARS_MAX, TEXT_BYTES_MAX, clip,
 };
 pub use next::{Next, is_fact, merge, next, settle};
 pub use reply::{Reply, RequestedCall};
 pub use run::{IllegalEvent, Interrupt, InvalidStatus, Pending, REDUCER, Run, Started, Status};
+pub use stuck::{Streak, Stuck, StuckReason};

@@ -1,4 +1,6 @@
-//! The bounds that hold for every run, whatever its agent says.
+//! The bounds: those that hold for every run, whatever its agent says, and those that an agent may set.
+
+use serde::{Deserialize, Serialize};
 
 /// How many steps a resume grants a run that had reached its limit.
 pub const RESUME_STEPS: u32 = 10;
@@ -14,6 +16,39 @@ pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 pub const TEXT_BYTES_MAX: usize = 256 * 1024;
 /// Replies in a row without a call and without a text, after which the run fails.
 pub const EMPTY_REPLIES_MAX: u32 = 3;
+/// Events of one run, whatever its agent says.
+pub const EVENTS_MAX: u32 = 1_000_000;
+
+/// The bounds that an agent may set for its runs. A run keeps those that it was launched with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// The tool error in a row at which a human is asked; 0 for never.
+    pub tool_errors: u32,
+    /// The repetition of one call with one result at which a human is asked, the first time counted; 0 for never.
+    pub repeated_calls: u32,
+    /// Events after which the run fails; at most [`EVENTS_MAX`].
+    pub events: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { tool_errors: 4, repeated_calls: 4, events: 50_000 }
+    }
+}
+
+impl Limits {
+    /// Whether these are the ones that hold where nothing is said. They are not written down then, so that a
+    /// definition without limits has the digest that it had before there were any.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a history of `version` events is as long as it may become.
+    pub(crate) fn are_events_used_up(&self, version: u64) -> bool {
+        version >= u64::from(self.events.min(EVENTS_MAX))
+    }
+}
 
 /// Cuts `text` to at most `max` bytes at a character's edge, with a marker that says how much is missing.
 pub fn clip(text: &str, max: usize) -> String {

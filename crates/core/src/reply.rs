@@ -58,8 +58,7 @@ impl Reply {
             // A call that was written as text never had an id.
             note(repeated && !(in_text && asked.call_id.is_empty()), ReplyNote::RepeatedCallId);
             // Ours is derived from run and turn, so it is unique where the provider's is not.
-            let call_id =
-                if repeated { format!("call_{}", id.to_string().replace('-', "")) } else { asked.call_id };
+            let call_id = if repeated { id.on_the_wire() } else { asked.call_id };
             taken.insert(call_id.clone());
             note(asked.arguments.len() > ARGUMENTS_BYTES_MAX, ReplyNote::Clipped);
             let arguments = clip(&asked.arguments, ARGUMENTS_BYTES_MAX);

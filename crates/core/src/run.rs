@@ -5,11 +5,17 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{AgentDigest, CallId, CallKind, Decision, EffectClass, Epoch, Event, ToolCall, Usage, WorkerId};
+use crate::{
+    AgentDigest, CallId, CallKind, Decision, EffectClass, Epoch, Event, Limits, Streak, StuckReason,
+    ToolCall, Usage, WorkerId,
+};
 
 /// The version of [`Run::apply`]. A worker leaves runs alone that were folded by a newer one.
-pub const REDUCER: u32 = 1;
+///
+/// Reducer 2 counts what calls came to ([`Streak`]) and keeps the limits that a run was launched with.
+pub const REDUCER: u32 = 2;
 
 /// Where a run stands. One enum for SQL, REST and UI; the words are those of the original wire where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -109,6 +115,15 @@ pub struct Pending {
     pub call: ToolCall,
     /// Set from the moment an `at_most_once` call is begun.
     pub started: Option<Started>,
+    /// Set where Piton itself asks, and not the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<StuckReason>,
+}
+
+impl Pending {
+    fn new(call: &ToolCall) -> Self {
+        Self { call: call.clone(), started: None, stuck: None }
+    }
 }
 
 /// Who began an `at_most_once` call, and when.
@@ -144,6 +159,8 @@ pub struct Run {
     pub version: u64,
     pub agent: AgentDigest,
     pub status: Status,
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
     /// Steps taken: replies, questions put, and the final answer.
     pub steps: u32,
     pub max_steps: u32,
@@ -153,6 +170,8 @@ pub struct Run {
     pub pending: Vec<Pending>,
     pub interrupt: Option<Interrupt>,
     pub cancel_requested: bool,
+    #[serde(default)]
+    pub streak: Streak,
     /// Replies in a row that asked for no call, and how many of those were empty.
     pub idle_replies: u32,
     pub empty_replies: u32,
@@ -181,7 +200,7 @@ impl Run {
     /// # Errors
     /// [`IllegalEvent`] when the event is not `Launched`.
     pub fn begin(first: &Event) -> Result<Self, IllegalEvent> {
-        let Event::Launched { agent, max_steps, .. } = first else {
+        let Event::Launched { agent, max_steps, limits, .. } = first else {
             return Err(IllegalEvent {
                 event: first.kind(),
                 status: "not launched",
@@ -193,12 +212,14 @@ impl Run {
             version: 1,
             agent: agent.clone(),
             status: Status::Running,
+            limits: *limits,
             steps: 0,
             max_steps: *max_steps,
             turns: 0,
             pending: Vec::new(),
             interrupt: None,
             cancel_requested: false,
+            streak: Streak::begin(),
             idle_replies: 0,
             empty_replies: 0,
             idle_text: None,
@@ -234,6 +255,20 @@ impl Run {
     /// Whether an `at_most_once` call was begun and its result is not recorded.
     pub fn has_open_call(&self) -> bool {
         self.pending.iter().any(|pending| pending.started.is_some())
+    }
+
+    /// Whether the history is as long as the run's limit allows. It can then only end.
+    pub fn are_events_used_up(&self) -> bool {
+        self.limits.are_events_used_up(self.version)
+    }
+
+    /// Whether this run, as it was stored, is what its history folds to. What an older reducer did not count of it
+    /// is not compared.
+    pub fn is_fold(&self, replayed: &Self) -> bool {
+        if self.streak.is_whole() {
+            return self == replayed;
+        }
+        *self == Self { streak: self.streak.clone(), ..replayed.clone() }
     }
 
     /// The run after `event`: pure, and total in that it never panics.
@@ -275,7 +310,9 @@ impl Run {
                     Some(Started { worker: worker.clone(), epoch: *epoch, attempt: *attempt, at_ms: *at_ms });
                 Ok(())
             }
-            Event::ToolReturned { call, .. } | Event::ToolFailed { call, .. } => self.tool_ended(*call),
+            Event::ToolReturned { call, result, .. } => self.tool_ended(*call, Ok(result)),
+            Event::ToolFailed { call, error, .. } => self.tool_ended(*call, Err(error)),
+            Event::Stuck { call, reason, .. } => self.asks_by_itself(call, *reason),
             Event::HumanAsked { call, question } => {
                 self.require_status(&[Status::Running])?;
                 if self.front_mut(*call)?.call.kind != CallKind::AskHuman {
@@ -290,6 +327,7 @@ impl Run {
                 self.require_status(&[Status::WaitingHumanInput])?;
                 self.take_interrupt(*call)?;
                 self.pending.remove(0);
+                self.streak = Streak::begin();
                 self.status = Status::Running;
                 Ok(())
             }
@@ -392,7 +430,7 @@ impl Run {
         self.steps += 1;
         self.usage.input_tokens += usage.input_tokens;
         self.usage.output_tokens += usage.output_tokens;
-        self.pending = calls.iter().map(|call| Pending { call: call.clone(), started: None }).collect();
+        self.pending = calls.iter().map(Pending::new).collect();
         if calls.is_empty() {
             self.idle_replies += 1;
             self.idle_text = text.map(str::to_owned);
@@ -406,18 +444,35 @@ impl Run {
     }
 
     /// Legal in every status: what a tool did is always recorded.
-    fn tool_ended(&mut self, call: CallId) -> Result<(), &'static str> {
+    fn tool_ended(&mut self, call: CallId, end: Result<&Value, &str>) -> Result<(), &'static str> {
         let Some(place) = self.pending.iter().position(|pending| pending.call.id == call) else {
             return Err("no such call is pending");
         };
         if matches!(self.pending[place].call.kind, CallKind::AskHuman) && self.interrupt.is_some() {
             return Err("the question is open");
         }
-        self.pending.remove(place);
+        let ended = self.pending.remove(place);
+        self.streak.ended(&ended.call, end, self.limits);
         if self.interrupt.as_ref().is_some_and(|interrupt| interrupt.call() == call) {
             self.interrupt = None;
             self.status = if self.cancel_requested { Status::Cancelling } else { Status::Running };
         }
+        Ok(())
+    }
+
+    fn asks_by_itself(&mut self, call: &ToolCall, reason: StuckReason) -> Result<(), &'static str> {
+        self.require_status(&[Status::Running])?;
+        if self.has_open_call() {
+            return Err("the result of a call is still open");
+        }
+        if call.kind != CallKind::AskHuman {
+            return Err("the call does not ask a human");
+        }
+        if self.pending.iter().any(|pending| pending.call.id == call.id) {
+            return Err("the call is pending already");
+        }
+        self.pending.insert(0, Pending { stuck: Some(reason), ..Pending::new(call) });
+        self.streak = Streak::begin();
         Ok(())
     }
 
@@ -427,6 +482,7 @@ impl Run {
         match decision {
             Decision::Happened { .. } => {
                 self.pending.remove(0);
+                self.streak = Streak::begin();
             }
             Decision::DidNotHappen => self.front_mut(call)?.started = None,
             Decision::Abort => {

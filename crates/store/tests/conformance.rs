@@ -92,6 +92,7 @@ fn launch(task: &str) -> Launch {
             model: "m".to_owned(),
             max_steps: 10,
             tools: Vec::new(),
+            limits: piton_core::Limits::default(),
         },
         task: task.to_owned(),
         max_steps: 10,

@@ -108,6 +108,7 @@ impl World {
             max_steps: 10,
             tools: ["sum_numbers", "divide_numbers", "pay", "ask_human", "final_answer"]
                 .iter()
+            limits: piton_core::Limits::default(),
                 .map(|name| tools.spec(name).expect("a known tool"))
                 .collect(),
         };

@@ -68,6 +68,7 @@ pub(crate) async fn launch(State(api): Shared, mut members: Members) -> Result<J
         agent_name: row.agent_name.clone(),
         task,
         max_steps: row.run.max_steps,
+        limits: row.run.limits,
     };
     let first = Recorded { seq: 1, at_ms: row.created_at_ms, event };
     Ok(Json(state::State::new(row, &[first])))

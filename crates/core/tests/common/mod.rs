@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use piton_core::{
-    Agent, AgentDigest, Command, Context, EffectClass, Epoch, Event, Next, Refusal, Reply, RequestedCall,
-    Run, RunId, ToolKind, ToolSpec, TurnRequest, WorkerId, next, settle,
+    Agent, AgentDigest, Command, Context, EffectClass, Epoch, Event, Limits, Next, Refusal, Reply,
+    RequestedCall, Run, RunId, ToolKind, ToolSpec, TurnRequest, WorkerId, next, settle,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,6 +29,7 @@ pub(crate) fn agent() -> Agent {
         instructions: String::new(),
         model: "m".to_owned(),
         max_steps: 10,
+        limits: Limits::default(),
         tools: vec![
             tool("sum", EffectClass::Pure, ToolKind::Builtin),
             tool("pay", EffectClass::AtMostOnce, ToolKind::Builtin),
@@ -54,6 +55,7 @@ impl World {
             agent_name: "default".to_owned(),
             task: "do it".to_owned(),
             max_steps,
+            limits: Limits::default(),
         };
         let run = Run::begin(&first).expect("a launch");
         let mut context = Context::default();

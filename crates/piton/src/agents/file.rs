@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use piton_core::{Agent, EffectClass, HttpMethod, HttpTool, ToolKind, ToolSpec};
+use piton_core::{Agent, EffectClass, HttpMethod, HttpTool, Limits, ToolKind, ToolSpec};
 use piton_tools::{
     HTTP_TIMEOUT_MS, HTTP_TIMEOUT_MS_DEFAULT, Registry, RegistryOptions, check_header, check_url, parameters,
 };
@@ -141,6 +141,7 @@ impl Checks<'_> {
             instructions,
             model,
             max_steps,
+            limits: Limits::default(),
             tools,
         };
         Defined { agent, prompt, place }

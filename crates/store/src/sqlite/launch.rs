@@ -47,6 +47,7 @@ impl Transact for WriteLaunch {
             agent_name: launch.agent.name.clone(),
             task: launch.task.clone(),
             max_steps: launch.max_steps,
+            limits: launch.agent.limits,
         };
         let run = Run::begin(&event).map_err(|error| Fault::Corrupt(error.to_string()))?;
         sqlx::query("INSERT INTO agents (digest, name, definition, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
