@@ -12,7 +12,7 @@ use piton_core::{
     TurnRequest, WorkerId, settle,
 };
 use piton_store::{
-    Claim, Clock, Commit, CommitOutcome, SqliteOptions, SqliteStore, StepEnd, Store, WorkerRow,
+    Claim, Clock, Commit, CommitOutcome, Lane, SqliteOptions, SqliteStore, StepEnd, Store, WorkerRow,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -164,7 +164,7 @@ impl World {
             runs: 0,
         };
         self.store.register(&row).await.expect("registered");
-        let claims = self.store.claim(&self.worker, 100).await.expect("claims");
+        let claims = self.store.claim(&self.worker, Lane::Common, 100).await.expect("claims");
         claims.into_iter().find(|claim| claim.run == run).expect("the run is due")
     }
 

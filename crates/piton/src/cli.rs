@@ -103,9 +103,13 @@ pub(crate) struct Work {
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
 
-    /// Started by a server: ends when standard input does
-    #[arg(long, hide = true)]
-    pub(crate) child: bool,
+    /// Started by another Piton process, which chose the end of its name: ends when standard input does
+    #[arg(long, hide = true, value_name = "SUFFIX")]
+    pub(crate) child: Option<String>,
+
+    /// Take up one run that may have taken its worker down, and end with it
+    #[arg(long, hide = true, requires = "child")]
+    pub(crate) apart: bool,
 }
 
 /// Which runs a command is about: those of a server, or of a database on this machine.

@@ -38,7 +38,12 @@ fn main() -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    if matches!(cli.command, Command::Worker(_)) {
+        // Steps have threads of their own; these keep the lease and write to the database.
+        threads.worker_threads(2);
+    }
+    let runtime = match threads.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             out::note(format!("error: no threads can be started: {error}"));
@@ -62,8 +67,8 @@ async fn perform(cli: Cli, loaded: &Loaded) -> anyhow::Result<u8> {
     let config_dir = cli.config.clone();
     match cli.command {
         Command::Serve(_) => serve::serve(loaded, &flags, config_dir.as_deref()).await.map(|()| 0),
-        Command::Worker(args) => work::work(loaded, args.child).await.map(|()| 0),
-        Command::Run(args) => run::run(loaded, args).await,
+        Command::Worker(args) => work::work(loaded, &flags, config_dir.as_deref(), args).await.map(|()| 0),
+        Command::Run(args) => run::run(loaded, &flags, config_dir.as_deref(), args).await,
         Command::Runs(args) => runs::runs(loaded, args.command).await,
         Command::Doctor(args) => doctor::doctor(loaded, args.json).await,
         Command::Ping(args) => doctor::ping(loaded, args.server.as_deref()).await,

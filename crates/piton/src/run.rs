@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -10,9 +12,10 @@ use piton_core::Status;
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 
+use crate::children::Children;
 use crate::cli::{Run, exit};
 use crate::client::{Client, Question, Refused, Shown, run_path};
-use crate::config::Loaded;
+use crate::config::{Loaded, Overrides};
 use crate::{out, signals, work};
 
 /// Between two tries to reach a server that went away.
@@ -22,7 +25,12 @@ const SILENCE: Duration = Duration::from_secs(45);
 /// Characters of an argument or a result on one line.
 const SHOWN_CHARS: usize = 160;
 
-pub(crate) async fn run(loaded: &Loaded, args: Run) -> anyhow::Result<u8> {
+pub(crate) async fn run(
+    loaded: &Loaded,
+    flags: &Overrides,
+    config_dir: Option<&Path>,
+    args: Run,
+) -> anyhow::Result<u8> {
     let stop = signals::stop_token();
     let client = Client::at(args.at.server.as_deref(), loaded).await?;
     let labels: BTreeMap<_, _> = args.labels.iter().cloned().collect();
@@ -51,10 +59,16 @@ pub(crate) async fn run(loaded: &Loaded, args: Run) -> anyhow::Result<u8> {
             "The practice model answers (rules, no language model); for a real one set OPENAI_API_KEY.",
         );
     }
-    let worker = client.store.clone().map(|store| {
-        let (loaded, stop) = (loaded.clone(), client.stop.clone());
-        tokio::spawn(async move { work::beside(&loaded, store, stop).await })
-    });
+    let worker = match client.store.clone() {
+        None => None,
+        Some(store) => {
+            let shutdown_ms = loaded.config.worker.shutdown_ms;
+            let children =
+                Children::new(flags, config_dir, shutdown_ms, Arc::clone(&store), client.stop.clone())?;
+            let (loaded, stop) = (loaded.clone(), client.stop.clone());
+            Some(tokio::spawn(async move { work::beside(&loaded, store, children, stop).await }))
+        }
+    };
     let mut view = View::new(&args, id.clone());
     let ended = tokio::select! {
         ended = view.follow(&client) => ended,

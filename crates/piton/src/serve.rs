@@ -39,14 +39,12 @@ pub(crate) async fn serve(
     let options = api_options(loaded, agents.agents(), listen, server.api_key.clone());
     let router =
         piton_api::router(Arc::clone(&store) as Arc<dyn Store>, Clock::system(), options, stop.clone());
-    let children = Children::start(
-        server.workers,
-        flags,
-        config_dir,
-        loaded.config.worker.shutdown_ms,
-        Arc::clone(&store),
-        stop.clone(),
-    )?;
+    let shutdown_ms = loaded.config.worker.shutdown_ms;
+    let children = Children::new(flags, config_dir, shutdown_ms, Arc::clone(&store), stop.clone())?;
+    if server.workers > 0 {
+        children.keep_workers(server.workers);
+        children.carry_suspects();
+    }
     out::note(format!("piton {} serves on http://{listen}", env!("CARGO_PKG_VERSION")));
     if loaded.config.model.is_practice() {
         out::note(

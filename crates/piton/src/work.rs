@@ -1,17 +1,22 @@
 //! The worker role: a process that advances runs, with a practice model of its own where there is no real one.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use piton_core::WorkerId;
 use piton_model::{ModelClient, practice};
-use piton_store::{Clock, SqliteStore, Store};
+use piton_store::{Clock, Lane, SqliteStore, Store};
 use piton_worker::{Deps, WorkerOptions};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Loaded;
+use crate::children::Children;
+use crate::cli::Work;
+use crate::config::{Loaded, Overrides};
 use crate::{open, signals};
 
 /// How long a worker goes on without its server: enough to hand back what it holds.
@@ -19,34 +24,56 @@ const ORPHAN_LIFE: Duration = Duration::from_millis(900);
 /// Of which steps under way may take this to end.
 const ORPHAN_SHUTDOWN_MS: u64 = 500;
 
-/// `piton worker`: until a signal, or until its server is gone.
-pub(crate) async fn work(loaded: &Loaded, child: bool) -> anyhow::Result<()> {
+/// `piton worker`: until a signal, or until its parent is gone.
+pub(crate) async fn work(
+    loaded: &Loaded,
+    flags: &Overrides,
+    config_dir: Option<&Path>,
+    args: Work,
+) -> anyhow::Result<()> {
     let store = open::store(loaded).await?;
     let stop = signals::stop_token();
-    let mut options = options(loaded);
-    if child {
-        // The server's end of the pipe closes however the server ends.
-        let orphaned = stop.clone();
-        options.shutdown_ms = options.shutdown_ms.min(loaded.config.worker.shutdown_ms);
-        let hurry = CancellationToken::new();
-        let hurried = hurry.clone();
-        tokio::spawn(async move {
-            let mut byte = [0_u8; 1];
-            while matches!(tokio::io::stdin().read(&mut byte).await, Ok(read) if read > 0) {}
-            tracing::info!("the server is gone; this worker stops");
-            hurried.cancel();
-            orphaned.cancel();
-            tokio::time::sleep(ORPHAN_LIFE).await;
-            std::process::exit(0);
-        });
-        return run(loaded, store, options, stop, hurry).await;
-    }
-    run(loaded, store, options, stop, CancellationToken::new()).await
+    let Some(suffix) = args.child else {
+        let shutdown_ms = loaded.config.worker.shutdown_ms;
+        let children = Children::new(flags, config_dir, shutdown_ms, Arc::clone(&store), stop.clone())?;
+        children.carry_suspects();
+        let worked = run(loaded, store, options(loaded), stop.clone(), CancellationToken::new()).await;
+        stop.cancel();
+        children.ended().await;
+        return worked;
+    };
+    let lane = if args.apart { Lane::Apart } else { Lane::Common };
+    let options = WorkerOptions { name: name(std::process::id(), &suffix), lane, ..options(loaded) };
+    let (hurry, orphaned) = (CancellationToken::new(), stop.clone());
+    let hurrying = hurry.clone();
+    tokio::spawn(async move {
+        // The parent's end of the pipe closes however the parent ends.
+        let mut byte = [0_u8; 1];
+        while matches!(tokio::io::stdin().read(&mut byte).await, Ok(read) if read > 0) {}
+        tracing::info!("the process that started this worker is gone; it stops");
+        hurrying.cancel();
+        orphaned.cancel();
+        tokio::time::sleep(ORPHAN_LIFE).await;
+        std::process::exit(0);
+    });
+    run(loaded, store, options, stop, hurry).await
+}
+
+/// The end of a worker's name, used by no other.
+pub(crate) fn name_suffix() -> String {
+    uuid::Uuid::now_v7().simple().to_string().split_off(24)
+}
+
+/// A worker's name, by its process and the end of its name.
+pub(crate) fn name(pid: u32, suffix: &str) -> WorkerId {
+    WorkerId::new(format!("w-{pid}-{suffix}"))
 }
 
 fn options(loaded: &Loaded) -> WorkerOptions {
     let config = &loaded.config.worker;
     WorkerOptions {
+        name: name(std::process::id(), &name_suffix()),
+        lane: Lane::Common,
         concurrency: config.concurrency,
         lease_ms: config.lease_ms,
         step_timeout_ms: config.step_timeout_ms,
@@ -61,10 +88,14 @@ fn options(loaded: &Loaded) -> WorkerOptions {
 pub(crate) async fn beside(
     loaded: &Loaded,
     store: Arc<SqliteStore>,
+    children: Children,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    children.carry_suspects();
     let options = WorkerOptions { shutdown_ms: ORPHAN_SHUTDOWN_MS, ..options(loaded) };
-    run(loaded, store, options, stop, CancellationToken::new()).await
+    let worked = run(loaded, store, options, stop, CancellationToken::new()).await;
+    children.ended().await;
+    worked
 }
 
 async fn run(
@@ -74,14 +105,39 @@ async fn run(
     stop: CancellationToken,
     hurry: CancellationToken,
 ) -> anyhow::Result<()> {
+    let threads = StepThreads::start()?;
     let deps = Deps {
         lock_dir: Some(store.lock_dir().to_owned()),
         model: Arc::new(model(loaded).await?),
         tools: Arc::new(open::tools(loaded)),
         clock: Clock::system(),
         store: store as Arc<dyn Store>,
+        steps: threads.handle(),
     };
     Ok(piton_worker::run(deps, options, stop, hurry).await?)
+}
+
+/// The threads that steps run on, apart from those that keep the lease and write to the database.
+struct StepThreads(Option<Runtime>);
+
+impl StepThreads {
+    fn start() -> anyhow::Result<Self> {
+        let threads = tokio::runtime::Builder::new_multi_thread().thread_name("step").enable_all().build();
+        Ok(Self(Some(threads.context("no threads for steps")?)))
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().map_or_else(Handle::current, |threads| threads.handle().clone())
+    }
+}
+
+impl Drop for StepThreads {
+    fn drop(&mut self) {
+        // A step that blocks its thread must not keep the process.
+        if let Some(threads) = self.0.take() {
+            threads.shutdown_background();
+        }
+    }
 }
 
 /// The configured model, or a practice model on an ephemeral port of this process.

@@ -2,7 +2,8 @@
 //!
 //! A claiming task takes from the store exactly as many jobs as there are free slots, never more: what is claimed is
 //! begun at once. When nothing is due it waits for the bell, with a slow poll as the net under it. A worker that
-//! keeps a run for its next step puts it back here with [`Job::again`], in the slot it has.
+//! keeps a run for its next step puts it back here with [`Job::again`], in the slot it has. A worker for runs that go
+//! apart takes one of those and no other, and ends with it.
 //!
 //! Renewal, recovery and what becomes of a failed step are the worker's: a job that ends here was acknowledged by the
 //! commit of its step, or not at all.
@@ -19,7 +20,7 @@ use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::RandomId;
 use apalis_core::worker::context::WorkerContext;
 use piton_core::WorkerId;
-use piton_store::{Claim, Store};
+use piton_store::{Claim, Lane, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tower::layer::util::Identity;
@@ -58,6 +59,7 @@ impl Job {
 #[derive(Debug, Clone)]
 pub struct QueueOptions {
     pub worker: WorkerId,
+    pub lane: Lane,
     /// Steps at once. Bounds what is claimed.
     pub concurrency: usize,
     /// Whether new work may begin: a worker that cannot renew its lease begins nothing.
@@ -85,7 +87,8 @@ impl Queue {
 
 async fn claim(store: Arc<dyn Store>, mut options: QueueOptions, ready: mpsc::UnboundedSender<Job>) {
     let stop = options.stop.clone();
-    let slots = Arc::new(Semaphore::new(options.concurrency));
+    let apart = options.lane == Lane::Apart;
+    let slots = Arc::new(Semaphore::new(if apart { 1 } else { options.concurrency }));
     let work = async {
         let mut rings = store.bell().jobs();
         let mut troubled = false;
@@ -101,7 +104,8 @@ async fn claim(store: Arc<dyn Store>, mut options: QueueOptions, ready: mpsc::Un
                 permits.push(permit);
             }
             let limit = u32::try_from(permits.len()).unwrap_or(1);
-            match store.claim(&options.worker, limit).await {
+            match store.claim(&options.worker, options.lane, limit).await {
+                Ok(claims) if claims.is_empty() && apart => return,
                 Ok(claims) if claims.is_empty() => {
                     troubled = false;
                     drop(permits);
@@ -114,6 +118,9 @@ async fn claim(store: Arc<dyn Store>, mut options: QueueOptions, ready: mpsc::Un
                         if ready.send(Job { claim, slot }).is_err() {
                             return;
                         }
+                    }
+                    if apart {
+                        return;
                     }
                 }
                 Err(error) => {
@@ -128,9 +135,10 @@ async fn claim(store: Arc<dyn Store>, mut options: QueueOptions, ready: mpsc::Un
         }
     };
     tokio::select! {
-        () = stop.cancelled() => {}
-        () = work => {}
-    }
+    biased;
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
 }
 
 impl Backend for Queue {

@@ -16,8 +16,9 @@ pub use error::{CommandError, Error};
 pub use lock::{Slots, WorkerLock};
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
-    Check, Claim, Commit, CommitOutcome, IdempotencyKey, InboxItem, JobKind, Launch, Launched, Lost,
-    LostWorker, QueueStats, Readiness, RunFilter, RunPage, RunRow, StepEnd, WorkerRow,
+    Check, Claim, Commit, CommitOutcome, Death, IdempotencyKey, InboxItem, JobKind, Lane, Launch, Launched,
+    Lost, LostAttempt, LostWorker, QueueStats, Readiness, RunFilter, RunPage, RunRow, StepEnd, Verdict,
+    WorkerRow,
 };
 
 use async_trait::async_trait;
@@ -56,6 +57,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The version of each of these runs that exists: what a live view needs to see whether there is more to read.
     async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error>;
 
+    /// The attempts at the run's steps that ended with their worker, oldest first.
+    async fn lost_attempts(&self, run: RunId) -> Result<Vec<LostAttempt>, Error>;
+
     /// Open questions and unknown outcomes of all runs, oldest first, at most `limit`.
     async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error>;
 
@@ -79,8 +83,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Not synced to disk.
     async fn renew(&self, worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Error>;
 
-    /// Takes up to `limit` due jobs whose run has no owner, oldest first within a priority. Not synced to disk.
-    async fn claim(&self, worker: &WorkerId, limit: u32) -> Result<Vec<Claim>, Error>;
+    /// How many jobs of the lane are due and unclaimed, counted up to `limit`.
+    async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error>;
+
+    /// Takes up to `limit` due jobs of the lane whose run has no owner, oldest first within a priority. Not synced to
+    /// disk.
+    async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error>;
 
     /// Commits what a step has so far, or its end. See [`CommitOutcome`] for who may have come in between.
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error>;
@@ -92,8 +100,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The workers that look dead to `me`: their lock is free, or their lease lapsed and its row is still there.
     async fn lost_workers(&self, me: &WorkerId) -> Result<Vec<LostWorker>, Error>;
 
-    /// Ends a dead worker's ownership: its runs get a job each. Returns how many there were. A live worker of that
-    /// id (its lease was renewed since) is left alone.
+    /// Ends a dead worker's ownership: its runs get a job each, and those it was busy with go apart. Returns how many
+    /// runs there were. A live worker of that id (its lease was renewed since) is left alone.
     async fn recover(&self, lost: &LostWorker) -> Result<u64, Error>;
 
     /// Says good-bye: every run still held is handed back, the worker's row is removed.
@@ -102,9 +110,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Derives missing wake-ups from the runs: each runnable one without owner and job gets a job. Returns how many.
     async fn sweep(&self) -> Result<u64, Error>;
 
-    /// A worker died by its own doing while it was busy with `run`; `how` is for people. The third time in a row, with
-    /// no whole step in between, the run is quarantined. Returns whether it is.
-    async fn blame(&self, run: RunId, how: &str) -> Result<bool, Error>;
+    /// Recovers what a dead process's worker held and finds out which runs may have taken it down. A death by its own
+    /// doing counts against the run that alone can have caused it; the third in a row, with no whole step in between,
+    /// quarantines it. Told again of the same death, nothing is counted twice.
+    async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error>;
 
     // --- what an operator asks ---------------------------------------------------------------------------
 

@@ -54,21 +54,11 @@ impl Slots {
     }
 }
 
-/// What the workers with this process id were busy with when they died.
-pub(crate) fn last_words(dir: &Path, pid: u32) -> Vec<RunId> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
-    let begins = format!("w-{pid}-");
-    let mut runs = Vec::new();
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let is_theirs =
-            name.to_str().is_some_and(|name| name.starts_with(&begins) && name.ends_with(".lock"));
-        let Ok(slots) = std::fs::read(entry.path()) else { continue };
-        if is_theirs {
-            let slots = slots.chunks(SLOT_BYTES as usize).filter_map(|slot| std::str::from_utf8(slot).ok());
-            runs.extend(slots.filter_map(|slot| slot.parse::<RunId>().ok()));
-        }
-    }
+/// What a dead worker was busy with.
+pub(crate) fn last_words(dir: &Path, worker: &WorkerId) -> Vec<RunId> {
+    let slots = std::fs::read(path_of(dir, worker)).unwrap_or_default();
+    let slots = slots.chunks(SLOT_BYTES as usize).filter_map(|slot| std::str::from_utf8(slot).ok());
+    let mut runs: Vec<RunId> = slots.filter_map(|slot| slot.parse().ok()).collect();
     runs.sort_unstable();
     runs.dedup();
     runs
@@ -177,8 +167,8 @@ mod tests {
     #[test]
     fn a_dead_worker_says_what_it_was_busy_with() {
         let dir = tempfile::tempdir().expect("a folder");
-        let lock =
-            WorkerLock::take(dir.path(), &WorkerId::new("w-7-ab")).expect("lock").expect("flock works here");
+        let worker = WorkerId::new("w-7-ab");
+        let lock = WorkerLock::take(dir.path(), &worker).expect("lock").expect("flock works here");
         let slots = lock.slots().expect("slots");
         let [done, busy] = [1, 2].map(|n| RunId::from_uuid(uuid::Uuid::from_u128(n)));
         std::thread::scope(|scope| {
@@ -188,8 +178,8 @@ mod tests {
             });
             scope.spawn(|| slots.enter(busy));
         });
-        assert_eq!(last_words(dir.path(), 7), [busy]);
-        assert_eq!(last_words(dir.path(), 70), []);
+        assert_eq!(last_words(dir.path(), &worker), [busy]);
+        assert_eq!(last_words(dir.path(), &WorkerId::new("w-7-abc")), []);
     }
 
     #[test]

@@ -155,6 +155,16 @@ pub struct Readiness {
     pub schema: u32,
 }
 
+/// Which runs a worker takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Lane {
+    /// Those that nothing is held against, many in one process.
+    #[default]
+    Common,
+    /// Those that a worker was polling when it died: each in a process of its own, until a step of it is whole.
+    Apart,
+}
+
 /// A run that was claimed for one step.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -212,6 +222,45 @@ pub struct LostWorker {
     /// The lease as it was when it looked dead: recovery checks that it is still the same.
     pub expires_at_ms: i64,
     pub why: Lost,
+    /// What its threads were polling, where a free lock tells: each of these may have taken it down.
+    pub busy_with: Vec<RunId>,
+}
+
+/// How a worker's process ended, told by the process that had started it.
+#[derive(Debug, Clone)]
+pub struct Death {
+    /// The name its incarnations' ids begin with.
+    pub worker: WorkerId,
+    /// For people, such as `signal 6 (SIGABRT)`.
+    pub how: String,
+    /// Whether it died by its own doing: an abort, a fault, out of memory. A kill from outside is no evidence.
+    pub own_doing: bool,
+}
+
+/// What was made of a death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The run may have caused it: it goes on in a process of its own.
+    Suspected(RunId),
+    /// The run alone can have caused it, `deaths` in a row by now.
+    Blamed { run: RunId, deaths: u32 },
+    /// The third in a row: nobody takes the run up until an operator releases it.
+    Quarantined(RunId),
+}
+
+/// An attempt that ended with its worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostAttempt {
+    pub worker: WorkerId,
+    pub epoch: Epoch,
+    pub attempt: u32,
+    /// How many events the run had.
+    pub version: u64,
+    pub at_ms: i64,
+    /// How the worker ended, for people.
+    pub how: String,
+    /// Whether the run took it down.
+    pub blamed: bool,
 }
 
 /// How a worker's death shows.
@@ -222,6 +271,16 @@ pub enum Lost {
     /// It did not renew its lease in time. Counts only for a taker that could itself write meanwhile: a stalled disk
     /// is not everybody's death.
     LeaseLapsed,
+}
+
+impl Lost {
+    /// For people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LockFree => "its process ended",
+            Self::LeaseLapsed => "its lease lapsed",
+        }
+    }
 }
 
 /// One invariant, checked.

@@ -10,8 +10,9 @@ use piton_core::{
     ToolCall, TurnRequest, Usage, WorkerId,
 };
 use piton_store::{
-    Claim, Clock, CommandError, Commit, CommitOutcome, Error, IdempotencyKey, JobKind, Launch, Lost,
-    LostWorker, QueueStats, RunFilter, SqliteOptions, SqliteStore, StepEnd, Store, WorkerLock, WorkerRow,
+    Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, IdempotencyKey, JobKind, Lane, Launch,
+    Lost, LostWorker, QueueStats, RunFilter, SqliteOptions, SqliteStore, StepEnd, Store, Verdict, WorkerLock,
+    WorkerRow,
 };
 use uuid::Uuid;
 
@@ -57,11 +58,11 @@ impl World {
     }
 
     async fn claim(&self, worker: &WorkerId) -> Vec<Claim> {
-        self.store.claim(worker, 100).await.expect("claimed")
+        self.store.claim(worker, Lane::Common, 100).await.expect("claimed")
     }
 
     async fn claim_one(&self, worker: &WorkerId) -> Claim {
-        let mut claims = self.store.claim(worker, 1).await.expect("claimed");
+        let mut claims = self.store.claim(worker, Lane::Common, 1).await.expect("claimed");
         assert_eq!(claims.len(), 1);
         claims.remove(0)
     }
@@ -91,8 +92,8 @@ fn launch(task: &str) -> Launch {
             instructions: "be exact".to_owned(),
             model: "m".to_owned(),
             max_steps: 10,
-            tools: Vec::new(),
             limits: piton_core::Limits::default(),
+            tools: Vec::new(),
         },
         task: task.to_owned(),
         max_steps: 10,
@@ -195,7 +196,12 @@ async fn a_commit_under_another_epoch_writes_nothing() {
     let run = world.launch("x").await;
     let (a, b) = (world.worker("a").await, world.worker("b").await);
     let old = world.claim_one(&a).await;
-    let lost = LostWorker { id: a.clone(), expires_at_ms: START_MS + LEASE_MS, why: Lost::LeaseLapsed };
+    let lost = LostWorker {
+        id: a.clone(),
+        expires_at_ms: START_MS + LEASE_MS,
+        why: Lost::LeaseLapsed,
+        busy_with: Vec::new(),
+    };
     assert_eq!(world.store.recover(&lost).await.expect("recovered"), 1);
     let before = world.row(run).await;
     let late = commit(&old, &a, 1, &[failure()], StepEnd::Done);
@@ -377,7 +383,12 @@ async fn a_call_is_not_made_again_while_the_worker_that_began_it_is_still_there(
     };
     let begun = commit(&claim, &frozen, 1, &[replied, started], StepEnd::GoesOn);
     world.store.commit(begun).await.expect("committed");
-    let lost = LostWorker { id: frozen.clone(), expires_at_ms: START_MS + LEASE_MS, why: Lost::LeaseLapsed };
+    let lost = LostWorker {
+        id: frozen.clone(),
+        expires_at_ms: START_MS + LEASE_MS,
+        why: Lost::LeaseLapsed,
+        busy_with: Vec::new(),
+    };
     world.store.recover(&lost).await.expect("recovered");
     let claim = world.claim_one(&other).await;
     let unknown = Event::OutcomeUnknown { call: call.id, reason: "gone".to_owned() };
@@ -411,30 +422,104 @@ async fn the_sweep_derives_lost_wake_ups_from_runs() {
     world.check().await;
 }
 
+/// A worker takes what is due in `lane`, and its process dies while it polls `busy_with`.
+async fn dies(world: &World, name: &str, lane: Lane, busy_with: &[RunId], own_doing: bool) -> Vec<Verdict> {
+    let worker = world.worker(name).await;
+    let lock = WorkerLock::take(world.store.lock_dir(), &worker).expect("taken").expect("kept");
+    world.store.claim(&worker, lane, 100).await.expect("claimed");
+    drop(lock);
+    let slots: String = busy_with.iter().map(RunId::to_string).collect();
+    std::fs::write(world.store.lock_dir().join(format!("{name}.lock")), slots).expect("a file left behind");
+    let name = WorkerId::new(name);
+    let death = Death { worker: name, how: "signal 6 (SIGABRT)".to_owned(), own_doing };
+    let verdicts = world.store.died(&death).await.expect("judged");
+    assert_eq!(world.store.died(&death).await.expect("judged"), [], "a death is counted once");
+    verdicts
+}
+
 #[tokio::test]
-async fn the_third_death_in_a_row_quarantines_and_a_whole_step_in_between_clears() {
+async fn a_run_that_takes_its_worker_down_goes_on_apart_and_is_quarantined_at_the_third_death() {
+    let world = World::new().await;
+    let (poison, good) = (world.launch("poison").await, world.launch("good").await);
+    let blamed = |deaths| [Verdict::Blamed { run: poison, deaths }];
+    assert_eq!(dies(&world, "w-1", Lane::Common, &[poison], true).await, blamed(1));
+    let other = world.worker("other").await;
+    let others: Vec<RunId> = world.claim(&other).await.iter().map(|claim| claim.run).collect();
+    assert_eq!(others, [good], "only the suspect is kept from ordinary workers");
+    assert_eq!(world.store.due(Lane::Apart, 10).await.expect("counted"), 1);
+    assert_eq!(dies(&world, "w-2", Lane::Apart, &[], true).await, blamed(2), "alone, it is the one");
+    assert_eq!(dies(&world, "w-3", Lane::Apart, &[poison], true).await, [Verdict::Quarantined(poison)]);
+    let row = world.row(poison).await;
+    assert_eq!((row.run.status, row.owner), (Status::Quarantined, None));
+    let error = row.run.error.expect("a reason");
+    assert!(error.contains("3 times in a row: signal 6 (SIGABRT), signal 6 (SIGABRT), signal"), "{error}");
+    assert_eq!(world.store.due(Lane::Apart, 10).await.expect("counted"), 0);
+    let lost = world.store.lost_attempts(poison).await.expect("read");
+    assert_eq!(
+        lost.iter().map(|lost| (lost.worker.as_str(), lost.attempt)).collect::<Vec<_>>(),
+        [("w-1", 1), ("w-2", 2), ("w-3", 3)]
+    );
+    assert!(world.store.lost_attempts(good).await.expect("read").iter().all(|lost| !lost.blamed));
+    world.store.command(poison, Command::Release).await.expect("released");
+    assert_eq!(
+        world.store.due(Lane::Apart, 10).await.expect("counted"),
+        1,
+        "released, it is still a suspect"
+    );
+    world.store.retire(&other).await.expect("retired");
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_whole_step_apart_clears_a_suspect() {
     let world = World::new().await;
     let run = world.launch("x").await;
-    let worker = world.worker("w").await;
-    let claim = world.claim_one(&worker).await;
-    for _ in 0..2 {
-        assert!(!world.store.blame(run, "signal 6").await.expect("counted"));
-    }
+    dies(&world, "w-1", Lane::Common, &[run], true).await;
+    dies(&world, "w-2", Lane::Apart, &[run], true).await;
+    let worker = world.worker("w-3").await;
+    let claim = world.store.claim(&worker, Lane::Apart, 1).await.expect("claimed").remove(0);
+    assert_eq!(claim.attempt, 3);
     let outcome = world.store.commit(commit(&claim, &worker, 1, &[failure()], StepEnd::Done)).await;
-    assert!(matches!(outcome.expect("answered"), CommitOutcome::Committed { kept: true, .. }));
-    for last in [false, false, true] {
-        assert_eq!(world.store.blame(run, "signal 6").await.expect("counted"), last);
+    assert!(
+        matches!(outcome.expect("answered"), CommitOutcome::Committed { kept: false, .. }),
+        "it goes back to the others"
+    );
+    assert_eq!(world.store.due(Lane::Apart, 10).await.expect("counted"), 0);
+    assert_eq!(
+        dies(&world, "w-4", Lane::Common, &[run], true).await,
+        [Verdict::Blamed { run, deaths: 1 }],
+        "deaths count in a row"
+    );
+}
+
+#[tokio::test]
+async fn kills_from_outside_and_ambiguous_deaths_blame_nobody() {
+    let world = World::new().await;
+    let (a, b) = (world.launch("a").await, world.launch("b").await);
+    assert_eq!(dies(&world, "w-1", Lane::Common, &[a], false).await, [], "killed from outside");
+    assert_eq!(world.store.due(Lane::Apart, 10).await.expect("counted"), 1, "it goes apart all the same");
+    assert_eq!(dies(&world, "w-2", Lane::Apart, &[a], false).await, []);
+    let worker = world.worker("w-3").await;
+    let claim = world.store.claim(&worker, Lane::Apart, 1).await.expect("claimed").remove(0);
+    world.store.commit(commit(&claim, &worker, 1, &[failure()], StepEnd::Done)).await.expect("committed");
+    let both = [Verdict::Suspected(a.min(b)), Verdict::Suspected(a.max(b))];
+    assert_eq!(dies(&world, "w-4", Lane::Common, &[a, b], true).await, both, "either may have done it");
+    for run in [a, b] {
+        assert!(world.store.lost_attempts(run).await.expect("read").iter().all(|lost| !lost.blamed));
     }
-    let row = world.row(run).await;
-    assert_eq!((row.run.status, row.owner), (Status::Quarantined, None));
-    assert!(row.run.error.is_some_and(|error| error.contains("3 times in a row, the last time by signal 6")));
-    let claim = Claim { fold: claim.fold, ..claim };
-    let late = commit(&claim, &worker, 2, &[failure()], StepEnd::Done);
-    assert!(matches!(world.store.commit(late).await.expect("answered"), CommitOutcome::Fenced));
-    assert!(world.claim(&worker).await.is_empty());
-    world.store.command(run, Command::Release).await.expect("released");
-    assert_eq!(world.claim_one(&worker).await.attempt, 1);
-    world.check().await;
+    // A peer that finds the death first leaves as much to judge by.
+    let c = world.launch("c").await;
+    let worker = world.worker("w-5").await;
+    world.claim_one(&worker).await;
+    let lost = LostWorker {
+        id: worker.clone(),
+        expires_at_ms: START_MS + LEASE_MS,
+        why: Lost::LockFree,
+        busy_with: vec![c],
+    };
+    assert_eq!(world.store.recover(&lost).await.expect("recovered"), 1);
+    let death = Death { worker, how: "signal 11 (SIGSEGV)".to_owned(), own_doing: true };
+    assert_eq!(world.store.died(&death).await.expect("judged"), [Verdict::Blamed { run: c, deaths: 1 }]);
 }
 
 #[tokio::test]

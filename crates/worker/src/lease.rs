@@ -77,9 +77,10 @@ impl Lease {
                 Err(_) => {}
             }
             tokio::select! {
-                () = stop.cancelled() => return Ok(None),
-                () = tokio::time::sleep(TROUBLE_WAIT) => {}
-            }
+            biased;
+                            () = stop.cancelled() => return Ok(None),
+                            () = tokio::time::sleep(TROUBLE_WAIT) => {}
+                        }
         }
         let lost = CancellationToken::new();
         let (opener, open) = watch::channel(true);

@@ -5,12 +5,13 @@
 //! more under that name, and begins anew under another.
 
 mod cache;
+mod deps;
 mod lease;
+mod overrun;
 mod perform;
 mod step;
 mod watch;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,21 +20,26 @@ use apalis::prelude::{ParallelizeExt, WorkerBuilder, WorkerError};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use piton_core::WorkerId;
-use piton_model::ModelClient;
 use piton_queue::{Job, Queue, QueueOptions};
-use piton_store::{Clock, Store};
-use piton_tools::Registry;
+use piton_store::Lane;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
+
+pub use deps::{Deps, Model, Tools};
 
 use cache::Caches;
 use lease::Lease;
+use overrun::Polls;
 use step::Advance;
 use watch::Watch;
 
 /// What a worker is told.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
+    /// The id of the first incarnation, used by no other worker ever; that of a later one is this with its number.
+    pub name: WorkerId,
+    /// Which runs it takes. One for runs that go apart takes a single one and ends with it.
+    pub lane: Lane,
     /// Steps at once.
     pub concurrency: u32,
     /// How long the others wait before they take a worker that does not renew for dead.
@@ -46,17 +52,6 @@ pub struct WorkerOptions {
     pub hurried_shutdown_ms: u64,
     pub host: String,
     pub version: String,
-}
-
-/// What a worker works with.
-#[derive(Debug, Clone)]
-pub struct Deps {
-    pub store: Arc<dyn Store>,
-    /// Where the lock goes that dies with the worker; `None` where the lease alone must do.
-    pub lock_dir: Option<PathBuf>,
-    pub model: Arc<ModelClient>,
-    pub tools: Arc<Registry>,
-    pub clock: Clock,
 }
 
 /// Why an incarnation ended.
@@ -86,24 +81,26 @@ pub async fn run(
     hurry: CancellationToken,
 ) -> Result<(), Error> {
     let caches = Arc::new(Caches::default());
-    loop {
-        match incarnation(&deps, &options, &caches, &stop, &hurry).await? {
-            End::Stopped => return Ok(()),
+    let mut worker = options.name.clone();
+    for number in 2_u64.. {
+        match incarnation(&deps, &options, &worker, &caches, &stop, &hurry).await? {
+            End::Stopped => break,
             End::LeaseLost => tracing::warn!("the lease was lost; beginning anew under another name"),
         }
+        worker = WorkerId::new(format!("{}.{number}", options.name));
     }
+    Ok(())
 }
 
 async fn incarnation(
     deps: &Deps,
     options: &WorkerOptions,
+    worker: &WorkerId,
     caches: &Arc<Caches>,
     stop: &CancellationToken,
     hurry: &CancellationToken,
 ) -> Result<End, Error> {
-    let worker =
-        WorkerId::new(format!("w-{}-{}", std::process::id(), &Uuid::now_v7().simple().to_string()[24..]));
-    let Some(lease) = Lease::take(deps, options, &worker, stop).await? else { return Ok(End::Stopped) };
+    let Some(lease) = Lease::take(deps, options, worker, stop).await? else { return Ok(End::Stopped) };
     tracing::info!(%worker, concurrency = options.concurrency, lease_ms = options.lease_ms, "the worker is ready");
 
     // Claiming ends at once when the worker is asked to stop; what is under way gets its time.
@@ -112,6 +109,7 @@ async fn incarnation(
         Arc::clone(&deps.store),
         QueueOptions {
             worker: worker.clone(),
+            lane: options.lane,
             concurrency: options.concurrency as usize,
             open: lease.open(),
             stop: claiming.clone(),
@@ -130,13 +128,15 @@ async fn incarnation(
         drop_calls: CancellationToken::new(),
         lost: lease.lost(),
         step_timeout: Duration::from_millis(options.step_timeout_ms),
+        polls: Polls::watch(Duration::from_millis(options.step_timeout_ms), lease.lost()),
     });
     let drop_calls = advance.drop_calls.clone();
-    let working = apalis_worker(queue, advance);
+    let working = apalis_worker(queue, advance, deps.steps.clone());
 
     let lost = lease.lost();
     let ending = async {
         let end = tokio::select! {
+            biased;
             () = stop.cancelled() => End::Stopped,
             () = lost.cancelled() => End::LeaseLost,
         };
@@ -148,6 +148,7 @@ async fn incarnation(
                 tokio::time::sleep(Duration::from_millis(options.hurried_shutdown_ms)).await;
             };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(patience) => {}
                 () = hurried => {}
                 () = lost.cancelled() => {}
@@ -158,6 +159,7 @@ async fn incarnation(
         std::future::pending::<()>().await;
     };
     let ran = tokio::select! {
+        biased;
         ran = working => ran.map_err(|error| Error::Queue(error.to_string())),
         () = ending => Ok(()),
     };
@@ -168,10 +170,14 @@ async fn incarnation(
 }
 
 /// An ordinary apalis worker over the queue: each job is a task of its own, and a panic ends only that one.
-fn apalis_worker(queue: Queue, advance: Arc<Advance>) -> BoxFuture<'static, Result<(), WorkerError>> {
+fn apalis_worker(
+    queue: Queue,
+    advance: Arc<Advance>,
+    steps: Handle,
+) -> BoxFuture<'static, Result<(), WorkerError>> {
     WorkerBuilder::new(advance.worker.as_str())
         .backend(queue)
-        .parallelize(tokio::spawn)
+        .parallelize(move |step| steps.spawn(step))
         .catch_panic()
         .build(move |job: Job| {
             let advance = Arc::clone(&advance);

@@ -1,12 +1,13 @@
 //! Carrying out what a run is owed: tool calls by their effect class, and model calls.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use piton_core::{Context, EffectClass, Event, RunId, ToolCall, ToolSpec, TurnRequest};
 use piton_model::{Ask, ModelFailure, Replied};
 use piton_store::StepEnd;
 use piton_tools::ToolError;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use crate::step::{Interrupted, SharedAgent, Step};
 
@@ -48,10 +49,11 @@ impl Step<'_> {
         let mut tries = 1;
         let result = loop {
             let result = tokio::select! {
-                result = self.shared.tools.call(spec, &call.arguments, call.id) => result,
-                () = self.shared.drop_calls.cancelled() => return Err(Interrupted::Stopping),
-                () = self.shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
-            };
+            biased;
+                            result = self.shared.tools.call(spec, &call.arguments, call.id) => result,
+                            () = self.shared.drop_calls.cancelled() => return Err(Interrupted::Stopping),
+                            () = self.shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
+                        };
             match result {
                 Err(ToolError::Unknown(_)) if tries < REPEATS_MAX => {
                     tries += 1;
@@ -134,9 +136,10 @@ impl Step<'_> {
         let reply = shared.model.reply(&ask);
         tokio::pin!(reply);
         tokio::select! {
-            reply = &mut reply => return Ok(reply.into()),
-            () = tokio::time::sleep(BLINK) => {}
-        }
+        biased;
+                    reply = &mut reply => return Ok(reply.into()),
+                    () = tokio::time::sleep(BLINK) => {}
+                }
         let watching = shared.watch.run(self.id, self.committed_version());
         loop {
             // The call goes on while its run is written.
@@ -145,9 +148,10 @@ impl Step<'_> {
                     let committed = self.commit(StepEnd::GoesOn);
                     tokio::pin!(committed);
                     tokio::select! {
-                        committed = &mut committed => { committed?; None }
-                        reply = &mut reply => { committed.await?; Some(reply) }
-                    }
+                    biased;
+                                            committed = &mut committed => { committed?; None }
+                                            reply = &mut reply => { committed.await?; Some(reply) }
+                                        }
                 };
                 if let Some(reply) = early {
                     return Ok(reply.into());
@@ -160,11 +164,12 @@ impl Step<'_> {
                 }
             }
             tokio::select! {
-                reply = &mut reply => return Ok(reply.into()),
-                () = watching.moved() => {}
-                () = shared.drop_calls.cancelled() => return Err(Interrupted::Stopping),
-                () = shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
-            }
+            biased;
+                            reply = &mut reply => return Ok(reply.into()),
+                            () = watching.moved() => {}
+                            () = shared.drop_calls.cancelled() => return Err(Interrupted::Stopping),
+                            () = shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
+                        }
         }
     }
 }

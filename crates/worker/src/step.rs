@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use piton_core::{Agent, Context, Event, IllegalEvent, Next, Run, RunId, WorkerId, merge, next};
-use piton_model::ModelClient;
 use piton_queue::Job;
 use piton_store::{Claim, Clock, Commit, CommitOutcome, Error as StoreError, JobKind, Slots, StepEnd, Store};
-use piton_tools::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::cache::Caches;
+use crate::deps::{Model, Tools};
+use crate::overrun::Polls;
 use crate::watch::Watch;
 
 /// Between two tries to commit while the database does not answer, at first and at most.
@@ -26,8 +26,8 @@ const COMMIT_WAIT_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Advance {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) model: Arc<ModelClient>,
-    pub(crate) tools: Arc<Registry>,
+    pub(crate) model: Arc<dyn Model>,
+    pub(crate) tools: Arc<dyn Tools>,
     pub(crate) clock: Clock,
     pub(crate) worker: WorkerId,
     pub(crate) caches: Arc<Caches>,
@@ -41,6 +41,7 @@ pub(crate) struct Advance {
     /// The lease is gone: nothing is written.
     pub(crate) lost: CancellationToken,
     pub(crate) step_timeout: Duration,
+    pub(crate) polls: Polls,
 }
 
 /// Why a step ends without its commit.
@@ -84,10 +85,15 @@ impl Advance {
         let run = claim.run;
         let mut step = std::pin::pin!(self.step(claim).instrument(span));
         let next = std::future::poll_fn(|cx| {
-            let Some(slots) = &self.slots else { return step.as_mut().poll(cx) };
-            slots.enter(run);
+            self.polls.enter();
+            if let Some(slots) = &self.slots {
+                slots.enter(run);
+            }
             let polled = step.as_mut().poll(cx);
-            slots.leave();
+            if let Some(slots) = &self.slots {
+                slots.leave();
+            }
+            self.polls.leave();
             polled
         })
         .await;
@@ -97,7 +103,7 @@ impl Advance {
     }
 
     async fn step(&self, claim: Claim) -> Option<Claim> {
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         let (run, epoch) = (claim.run, claim.epoch);
         let mut step = Step::new(self, claim);
         let caught = std::panic::AssertUnwindSafe(step.advance()).catch_unwind();
@@ -289,6 +295,7 @@ impl<'a> Step<'a> {
                 Err(error @ StoreError::Unavailable(_)) => {
                     tracing::debug!(%error, "a commit waits for the database");
                     tokio::select! {
+                        biased;
                         () = self.shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(COMMIT_WAIT_MAX),
                     }

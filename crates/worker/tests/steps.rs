@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use piton_core::{Agent, CallId, Command, Decision, EffectClass, Event, RunId, Status, ToolKind, ToolSpec};
+use piton_core::{
+    Agent, CallId, Command, Decision, EffectClass, Event, RunId, Status, ToolKind, ToolSpec, WorkerId,
+};
 use piton_model::{Api, ModelClient, ModelConfig};
-use piton_store::{Clock, Launch, RunRow, SqliteOptions, SqliteStore, Store};
+use piton_store::{Clock, Lane, Launch, RunRow, SqliteOptions, SqliteStore, Store};
 use piton_testkit::{Call, Fault, Gate, Say, ScriptedModel, deadline};
 use piton_tools::{Registry, RegistryOptions, Tool, ToolError, ToolInput};
-use piton_worker::{Deps, WorkerOptions};
+use piton_worker::{Deps, Tools, WorkerOptions};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -106,9 +108,9 @@ impl World {
             instructions: "Be exact.".to_owned(),
             model: "test-model".to_owned(),
             max_steps: 10,
+            limits: piton_core::Limits::default(),
             tools: ["sum_numbers", "divide_numbers", "pay", "ask_human", "final_answer"]
                 .iter()
-            limits: piton_core::Limits::default(),
                 .map(|name| tools.spec(name).expect("a known tool"))
                 .collect(),
         };
@@ -138,10 +140,13 @@ impl World {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             lock_dir: Some(self.store.lock_dir().to_owned()),
             model: Arc::new(model),
-            tools: Arc::clone(&self.tools),
+            tools: Arc::clone(&self.tools) as Arc<dyn Tools>,
             clock: Clock::system(),
+            steps: tokio::runtime::Handle::current(),
         };
         let options = WorkerOptions {
+            name: WorkerId::new(format!("w-{}", uuid::Uuid::now_v7())),
+            lane: Lane::Common,
             concurrency: 8,
             lease_ms: LEASE_MS,
             step_timeout_ms: 60_000,

@@ -2,6 +2,7 @@
 
 mod check;
 mod command;
+mod death;
 mod launch;
 mod open;
 mod read;
@@ -22,8 +23,9 @@ use writer::{Fault, Writer};
 
 use crate::lock::{self, Liveness};
 use crate::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Error, InboxItem, Launch, Launched, Lost,
-    LostWorker, QueueStats, Readiness, RunFilter, RunPage, RunRow, Store, WorkerRow,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
+    Launched, Lost, LostAttempt, LostWorker, QueueStats, Readiness, RunFilter, RunPage, RunRow, Store,
+    Verdict, WorkerRow,
 };
 
 /// Connections that read.
@@ -75,11 +77,6 @@ impl SqliteStore {
 
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// The runs that the workers with this process id were busy with when they died.
-    pub fn last_words(&self, pid: u32) -> Vec<RunId> {
-        lock::last_words(&self.live, pid)
     }
 
     pub const fn clock(&self) -> &Clock {
@@ -164,12 +161,16 @@ impl Store for SqliteStore {
         self.writer.write(worker::Renew { worker: worker.clone(), expires_at_ms }).await
     }
 
-    async fn claim(&self, worker: &WorkerId, limit: u32) -> Result<Vec<Claim>, Error> {
+    async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
+        Ok(read::due(&mut *self.reader().await?, lane, self.clock.now_ms(), limit).await?)
+    }
+
+    async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {
         // Looking is cheaper than a turn at writing, and an idle worker looks often.
-        if !read::somebody_waits(&mut *self.reader().await?, self.clock.now_ms()).await? {
+        if self.due(lane, 1).await? == 0 {
             return Ok(Vec::new());
         }
-        self.writer.write(step::TakeJobs { worker: worker.clone(), limit }).await
+        self.writer.write(step::TakeJobs { worker: worker.clone(), lane, limit }).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
@@ -194,7 +195,7 @@ impl Store for SqliteStore {
                     Liveness::Unknown if lapsed => Lost::LeaseLapsed,
                     Liveness::Alive | Liveness::Unknown => return None,
                 };
-                Some(LostWorker { id: worker.id, expires_at_ms: worker.expires_at_ms, why })
+                Some(self.lost(worker, why))
             })
             .collect())
     }
@@ -213,8 +214,15 @@ impl Store for SqliteStore {
         self.writer.write(worker::Sweep).await
     }
 
-    async fn blame(&self, run: RunId, how: &str) -> Result<bool, Error> {
-        self.writer.write(worker::Blame { run, how: how.to_owned() }).await
+    async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error> {
+        for worker in read::incarnations(&mut *self.reader().await?, &death.worker).await? {
+            self.recover(&self.lost(worker, Lost::LockFree)).await?;
+        }
+        self.writer.write(death::Judge(death.clone())).await
+    }
+
+    async fn lost_attempts(&self, run: RunId) -> Result<Vec<LostAttempt>, Error> {
+        Ok(read::lost_attempts(&mut *self.reader().await?, run).await?)
     }
 
     async fn check(&self) -> Result<Vec<Check>, Error> {
@@ -227,6 +235,14 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
+    fn lost(&self, worker: WorkerRow, why: Lost) -> LostWorker {
+        let busy_with = match why {
+            Lost::LockFree => lock::last_words(&self.live, &worker.id),
+            Lost::LeaseLapsed => Vec::new(),
+        };
+        LostWorker { id: worker.id, expires_at_ms: worker.expires_at_ms, why, busy_with }
+    }
+
     /// The worker that began the run's open call and lost the run since, if its process is still there. A worker that
     /// itself gave the call up, at its limit, has let go of it.
     async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {

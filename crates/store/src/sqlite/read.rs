@@ -2,16 +2,20 @@
 
 use std::str::FromStr;
 
-use piton_core::{Agent, AgentDigest, RunId, WorkerId};
+use piton_core::{Agent, AgentDigest, REDUCER, RunId, WorkerId};
 use serde_json::json;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::rows::{RUN_COLUMNS, run_row};
+use super::rows::{RUN_COLUMNS, epoch, run_row};
 use super::writer::Fault;
-use crate::{InboxItem, QueueStats, RunFilter, RunPage, WorkerRow};
+use crate::{InboxItem, Lane, LostAttempt, QueueStats, RunFilter, RunPage, WorkerRow};
 
 /// Rows of one page.
 const PAGE_MAX: u32 = 1000;
+/// What [`worker_row`] reads.
+const WORKERS: &str = "SELECT id, host, pid, concurrency, version, started_at, expires_at, \
+                       (SELECT count(*) FROM runs WHERE owner = workers.id) FROM workers";
 /// How long a worker whose lease lapsed is still listed.
 const LAPSED_SHOWN_MS: i64 = 60_000;
 
@@ -93,27 +97,22 @@ pub(super) async fn inbox(conn: &mut SqliteConnection, limit: u32) -> Result<Vec
 }
 
 pub(super) async fn workers(conn: &mut SqliteConnection, now_ms: i64) -> Result<Vec<WorkerRow>, Fault> {
-    let rows = sqlx::query(
-        "SELECT id, host, pid, concurrency, version, started_at, expires_at, \
-         (SELECT count(*) FROM runs WHERE owner = workers.id) FROM workers WHERE expires_at > ? ORDER BY started_at, id",
-    )
-    .bind(now_ms - LAPSED_SHOWN_MS)
-    .fetch_all(conn)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(WorkerRow {
-                id: WorkerId::new(row.try_get::<String, _>(0)?),
-                host: row.try_get(1)?,
-                pid: row.try_get(2)?,
-                concurrency: row.try_get(3)?,
-                version: row.try_get(4)?,
-                started_at_ms: row.try_get(5)?,
-                expires_at_ms: row.try_get(6)?,
-                runs: row.try_get(7)?,
-            })
-        })
-        .collect()
+    let sql = format!("{WORKERS} WHERE expires_at > ? ORDER BY started_at, id");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now_ms - LAPSED_SHOWN_MS).fetch_all(conn).await?;
+    rows.iter().map(worker_row).collect()
+}
+
+fn worker_row(row: &SqliteRow) -> Result<WorkerRow, Fault> {
+    Ok(WorkerRow {
+        id: WorkerId::new(row.try_get::<String, _>(0)?),
+        host: row.try_get(1)?,
+        pid: row.try_get(2)?,
+        concurrency: row.try_get(3)?,
+        version: row.try_get(4)?,
+        started_at_ms: row.try_get(5)?,
+        expires_at_ms: row.try_get(6)?,
+        runs: row.try_get(7)?,
+    })
 }
 
 pub(super) async fn queue(conn: &mut SqliteConnection, now_ms: i64) -> Result<QueueStats, Fault> {
@@ -147,12 +146,60 @@ pub(super) async fn agent(conn: &mut SqliteConnection, digest: &AgentDigest) -> 
         .map_err(|error| Fault::Corrupt(format!("agent {digest}: {error}")))
 }
 
-pub(super) async fn somebody_waits(conn: &mut SqliteConnection, now_ms: i64) -> Result<bool, Fault> {
-    let row = sqlx::query(
-        "SELECT EXISTS (SELECT 1 FROM jobs j JOIN runs r ON r.id = j.run WHERE j.due_at <= ? AND r.owner IS NULL)",
-    )
-    .bind(now_ms)
-    .fetch_one(conn)
-    .await?;
+/// Due jobs of runs that nobody holds and that this version can advance, counted up to `limit`.
+pub(super) async fn due(
+    conn: &mut SqliteConnection,
+    lane: Lane,
+    now_ms: i64,
+    limit: u32,
+) -> Result<u32, Fault> {
+    // Each goes along the index of its lane.
+    let sql = match lane {
+        Lane::Common => {
+            "SELECT count(*) FROM (SELECT 1 FROM jobs j JOIN runs r ON r.id = j.run WHERE j.due_at <= ? \
+             AND r.owner IS NULL AND r.reducer <= ? AND r.suspect IS NULL LIMIT ?)"
+        }
+        Lane::Apart => {
+            "SELECT count(*) FROM (SELECT 1 FROM runs r JOIN jobs j ON j.run = r.id WHERE j.due_at <= ? \
+             AND r.owner IS NULL AND r.reducer <= ? AND r.suspect IS NOT NULL LIMIT ?)"
+        }
+    };
+    let row = sqlx::query(sql).bind(now_ms).bind(REDUCER).bind(limit).fetch_one(conn).await?;
     Ok(row.try_get(0)?)
+}
+
+/// Every incarnation of the worker that bears this name.
+pub(super) async fn incarnations(
+    conn: &mut SqliteConnection,
+    worker: &WorkerId,
+) -> Result<Vec<WorkerRow>, Fault> {
+    let sql = format!("{WORKERS} WHERE id = ?1 OR (id >= ?1 || '.' AND id < ?1 || '/')");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(worker.as_str()).fetch_all(conn).await?;
+    rows.iter().map(worker_row).collect()
+}
+
+pub(super) async fn lost_attempts(
+    conn: &mut SqliteConnection,
+    run: RunId,
+) -> Result<Vec<LostAttempt>, Fault> {
+    let rows = sqlx::query(
+        "SELECT worker, epoch, attempt, version, at, how, blamed FROM lost_attempts WHERE run = ? ORDER BY epoch \
+         LIMIT 1000",
+    )
+    .bind(run.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(LostAttempt {
+                worker: WorkerId::new(row.try_get::<String, _>(0)?),
+                epoch: epoch(row.try_get(1)?),
+                attempt: row.try_get(2)?,
+                version: u64::try_from(row.try_get::<i64, _>(3)?).unwrap_or_default(),
+                at_ms: row.try_get(4)?,
+                how: row.try_get(5)?,
+                blamed: row.try_get(6)?,
+            })
+        })
+        .collect()
 }

@@ -38,6 +38,10 @@ pub(super) fn run_row(row: &SqliteRow) -> Result<RunRow, Fault> {
     })
 }
 
+pub(super) fn run_id(stored: &str) -> Result<RunId, Fault> {
+    RunId::from_str(stored).map_err(|error| Fault::Corrupt(error.to_string()))
+}
+
 pub(super) fn epoch(stored: i64) -> Epoch {
     Epoch(u64::try_from(stored).unwrap_or_default())
 }

@@ -7,14 +7,16 @@ use piton_core::{Epoch, REDUCER, Run, RunId, WorkerId};
 use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 
+use super::read::due;
 use super::rows::{append_events, dequeue, enqueue, epoch, fold_text, signed};
 use super::writer::{Fault, Transact};
 use crate::bell::Ring;
-use crate::{Claim, Commit, CommitOutcome, JobKind, StepEnd};
+use crate::{Claim, Commit, CommitOutcome, JobKind, Lane, StepEnd};
 
 /// Takes due jobs for a worker whose lease stands.
 pub(super) struct TakeJobs {
     pub(super) worker: WorkerId,
+    pub(super) lane: Lane,
     pub(super) limit: u32,
 }
 
@@ -31,7 +33,7 @@ impl Transact for TakeJobs {
         // A worker that was declared dead takes nothing: nobody would look after what it takes.
         let jobs = sqlx::query(
             "SELECT j.run, j.kind FROM jobs j JOIN runs r ON r.id = j.run \
-             WHERE j.due_at <= ?1 AND r.owner IS NULL AND r.reducer <= ?2 \
+             WHERE j.due_at <= ?1 AND r.owner IS NULL AND r.reducer <= ?2 AND (r.suspect IS NOT NULL) = ?5 \
              AND EXISTS (SELECT 1 FROM workers WHERE id = ?3 AND expires_at > ?1) \
              ORDER BY j.priority DESC, j.due_at, j.run LIMIT ?4",
         )
@@ -39,6 +41,7 @@ impl Transact for TakeJobs {
         .bind(REDUCER)
         .bind(self.worker.as_str())
         .bind(self.limit)
+        .bind(self.lane == Lane::Apart)
         .fetch_all(&mut *conn)
         .await?;
         if jobs.is_empty() {
@@ -95,7 +98,8 @@ impl Transact for Commit {
         now_ms: i64,
     ) -> Result<(Self::Out, Option<Ring>), Fault> {
         let row = sqlx::query(
-            "SELECT owner, epoch, version, commit_epoch, commit_ordinal, fold FROM runs WHERE id = ?",
+            "SELECT owner, epoch, version, commit_epoch, commit_ordinal, fold, suspect IS NOT NULL FROM runs \
+             WHERE id = ?",
         )
         .bind(self.run.to_string())
         .fetch_optional(&mut *conn)
@@ -117,7 +121,7 @@ impl Transact for Commit {
                 .map_err(|error| Fault::Corrupt(format!("run {}: {error}", self.run)))?;
             return Ok((CommitOutcome::Behind { newer: Box::new(newer) }, None));
         }
-        self.write(conn, now_ms).await
+        self.write(conn, now_ms, row.try_get(6)?).await
     }
 }
 
@@ -126,6 +130,7 @@ impl Commit {
         &self,
         conn: &mut SqliteConnection,
         now_ms: i64,
+        suspect: bool,
     ) -> Result<(CommitOutcome, Option<Ring>), Fault> {
         if !self.events.is_empty() {
             append_events(conn, self.run, self.base, Some(self.epoch), &self.events, now_ms).await?;
@@ -133,14 +138,16 @@ impl Commit {
         let runnable = self.after.status.is_runnable();
         let kept = match self.end {
             StepEnd::GoesOn => true,
-            StepEnd::Done => runnable && !somebody_waits(conn, now_ms).await?,
+            // A suspect's whole step clears it, and it goes back to the others.
+            StepEnd::Done => runnable && !suspect && due(conn, Lane::Common, now_ms, 1).await? == 0,
             StepEnd::GiveBack => false,
         };
         sqlx::query(
             "UPDATE runs SET status = ?2, version = ?3, reducer = ?4, fold = ?5, updated_at = ?6, finished_at = ?7, \
              owner = CASE WHEN ?8 THEN owner END, \
              attempt = CASE ?9 WHEN 'goes_on' THEN attempt WHEN 'done' THEN ?8 ELSE max(attempt - 1, 0) END, \
-             deaths = CASE ?9 WHEN 'done' THEN 0 ELSE deaths END, commit_epoch = ?10, commit_ordinal = ?11 \
+             deaths = CASE ?9 WHEN 'done' THEN 0 ELSE deaths END, \
+             suspect = CASE ?9 WHEN 'done' THEN NULL ELSE suspect END, commit_epoch = ?10, commit_ordinal = ?11 \
              WHERE id = ?1",
         )
         .bind(self.run.to_string())
@@ -171,19 +178,6 @@ impl Commit {
         }
         Ok((CommitOutcome::Committed { version: self.after.version, kept }, Some(ring)))
     }
-}
-
-/// Whether a run without owner has a due job: its turn comes before the committer's next step.
-async fn somebody_waits(conn: &mut SqliteConnection, now_ms: i64) -> Result<bool, Fault> {
-    let row = sqlx::query(
-        "SELECT EXISTS (SELECT 1 FROM jobs j JOIN runs r ON r.id = j.run WHERE j.due_at <= ? AND r.owner IS NULL \
-         AND r.reducer <= ?)",
-    )
-    .bind(now_ms)
-    .bind(REDUCER)
-    .fetch_one(conn)
-    .await?;
-    Ok(row.try_get(0)?)
 }
 
 /// Gives a run back unadvanced.

@@ -1,11 +1,11 @@
 //! Workers as the database knows them: leases, deaths, and the sweep that derives missing wake-ups.
 
 use async_trait::async_trait;
-use piton_core::{Event, RunId, WorkerId};
+use piton_core::{RunId, WorkerId};
+use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 
 use super::launch::KEY_LIFE_MS;
-use super::rows::{append_events, dequeue, read_run, write_fold};
 use super::writer::{Fault, Transact};
 use crate::bell::Ring;
 use crate::{LostWorker, WorkerRow};
@@ -85,7 +85,15 @@ impl Transact for Recover {
         if removed.rows_affected() == 0 {
             return Ok((0, None));
         }
-        let freed = free(conn, &self.0.id, now_ms, false).await?;
+        let ids = json!(self.0.busy_with.iter().map(RunId::to_string).collect::<Vec<_>>()).to_string();
+        sqlx::query(
+            "UPDATE runs SET suspect = ?1 WHERE owner = ?1 AND id IN (SELECT value FROM json_each(?2))",
+        )
+        .bind(self.0.id.as_str())
+        .bind(ids)
+        .execute(&mut *conn)
+        .await?;
+        let freed = free(conn, &self.0.id, now_ms, Some(self.0.why.as_str())).await?;
         Ok((freed, (freed > 0).then_some(Ring::Job)))
     }
 }
@@ -104,19 +112,30 @@ impl Transact for Retire {
         now_ms: i64,
     ) -> Result<(Self::Out, Option<Ring>), Fault> {
         sqlx::query("DELETE FROM workers WHERE id = ?").bind(self.0.as_str()).execute(&mut *conn).await?;
-        let freed = free(conn, &self.0, now_ms, true).await?;
+        let freed = free(conn, &self.0, now_ms, None).await?;
         Ok(((), (freed > 0).then_some(Ring::Job)))
     }
 }
 
-/// Gives every run of `worker` a job and no owner. `unbegun` takes the attempt back: it is no attempt when a worker
-/// hands over in good order.
+/// Gives every run of `worker` a job and no owner. Without a `death` the attempt is taken back: it is none when a
+/// worker hands over in good order.
 async fn free(
     conn: &mut SqliteConnection,
     worker: &WorkerId,
     now_ms: i64,
-    unbegun: bool,
+    death: Option<&str>,
 ) -> Result<u64, Fault> {
+    if let Some(how) = death {
+        sqlx::query(
+            "INSERT INTO lost_attempts (run, epoch, attempt, worker, version, at, how) \
+             SELECT id, epoch, attempt, owner, version, ?2, ?3 FROM runs WHERE owner = ?1 ON CONFLICT DO NOTHING",
+        )
+        .bind(worker.as_str())
+        .bind(now_ms)
+        .bind(how)
+        .execute(&mut *conn)
+        .await?;
+    }
     sqlx::query(
         "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
          SELECT id, 'step', tenant, priority, ?2, ?2 FROM runs \
@@ -132,7 +151,7 @@ async fn free(
          WHERE owner = ?1",
     )
     .bind(worker.as_str())
-    .bind(unbegun)
+    .bind(death.is_none())
     .execute(&mut *conn)
     .await?;
     Ok(freed.rows_affected())
@@ -158,7 +177,13 @@ impl Transact for Sweep {
         .await?;
         let mut mended = 0;
         for row in orphans {
-            mended += free(conn, &WorkerId::new(row.try_get::<String, _>(0)?), now_ms, false).await?;
+            mended += free(
+                conn,
+                &WorkerId::new(row.try_get::<String, _>(0)?),
+                now_ms,
+                Some("it is not registered"),
+            )
+            .await?;
         }
         let woken = sqlx::query(
             "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
@@ -175,51 +200,6 @@ impl Transact for Sweep {
             .execute(&mut *conn)
             .await?;
         Ok((mended, (mended > 0).then_some(Ring::Job)))
-    }
-}
-
-/// Counts a worker's death against the run that caused it.
-pub(super) struct Blame {
-    pub(super) run: RunId,
-    pub(super) how: String,
-}
-
-/// Deaths at one step, after which a run is kept from all workers.
-const DEATHS_MAX: u32 = 3;
-
-#[async_trait]
-impl Transact for Blame {
-    type Out = bool;
-    const SYNCED: bool = true;
-
-    async fn run(
-        &self,
-        conn: &mut SqliteConnection,
-        now_ms: i64,
-    ) -> Result<(Self::Out, Option<Ring>), Fault> {
-        let Some(row) = read_run(conn, self.run).await? else { return Ok((false, None)) };
-        let deaths = sqlx::query("UPDATE runs SET deaths = deaths + 1 WHERE id = ? RETURNING deaths")
-            .bind(self.run.to_string())
-            .fetch_one(&mut *conn)
-            .await?
-            .try_get::<u32, _>(0)?;
-        let reason =
-            format!("it took its worker down {deaths} times in a row, the last time by {}", self.how);
-        let event = Event::Quarantined { reason };
-        let base = row.run.version;
-        if deaths < DEATHS_MAX {
-            return Ok((false, None));
-        }
-        // A run that rests, or was cancelled meanwhile, does no more harm.
-        let Ok(after) = row.run.apply(&event) else { return Ok((false, None)) };
-        append_events(conn, self.run, base, None, &[event], now_ms).await?;
-        write_fold(conn, self.run, &after, now_ms).await?;
-        sqlx::query("UPDATE runs SET owner = NULL, attempt = 0, deaths = 0 WHERE id = ?")
-            .bind(self.run.to_string())
-            .execute(&mut *conn)
-            .await?;
-        dequeue(conn, self.run).await?;
-        Ok((true, Some(Ring::Events)))
     }
 }
 

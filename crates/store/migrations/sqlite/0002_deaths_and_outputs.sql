@@ -1,0 +1,28 @@
+-- The worker that died while it was polling this run: the run goes on in a worker of its own until a step of it is
+-- whole. NULL: nothing is held against it.
+ALTER TABLE runs ADD COLUMN suspect TEXT;
+
+CREATE INDEX runs_suspect ON runs (suspect) WHERE suspect IS NOT NULL;
+
+-- Attempts that ended with their worker, for whoever looks into a run.
+CREATE TABLE lost_attempts (
+    run     TEXT    NOT NULL,
+    epoch   INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    worker  TEXT    NOT NULL,
+    version INTEGER NOT NULL,                     -- events the run had
+    at      INTEGER NOT NULL,
+    how     TEXT    NOT NULL,                     -- how the worker ended, for people
+    blamed  INTEGER NOT NULL DEFAULT 0,           -- whether the run took it down
+    PRIMARY KEY (run, epoch)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX lost_attempts_by_worker ON lost_attempts (worker);
+
+-- Tool outputs that were cut for the model, in full.
+CREATE TABLE outputs (
+    run  TEXT NOT NULL,
+    call TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (run, call)
+) STRICT, WITHOUT ROWID;
