@@ -100,7 +100,7 @@ impl Command {
             Self::Pause => Err(Refusal::NotInStatus { status, verb: "paused" }),
             Self::Resume => match status {
                 // It would fail again at once. A paused one may still come to that end.
-                Status::Failed | Status::MaxStepsReached if run.are_events_used_up() => {
+                Status::Failed | Status::MaxStepsReached if run.is_spent() => {
                     Err(Refusal::EventsUsedUp { events: run.version, verb: "resumed" })
                 }
                 Status::Paused | Status::Failed => Ok(vec![Event::Resumed { max_steps: run.max_steps }]),

@@ -44,9 +44,9 @@ impl Limits {
         *self == Self::default()
     }
 
-    /// Whether a history of `version` events is as long as it may become.
-    pub(crate) fn are_events_used_up(&self, version: u64) -> bool {
-        version >= u64::from(self.events.min(EVENTS_MAX))
+    /// Events that a run may have.
+    pub fn events_max(&self) -> u32 {
+        self.events.min(EVENTS_MAX)
     }
 }
 

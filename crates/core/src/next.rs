@@ -56,9 +56,7 @@ pub fn next(run: &Run, epoch: Epoch) -> Next {
     {
         return Next::Record(Event::Completed { answer: text.clone() });
     }
-    // A final answer that is there already is not withheld.
-    let is_last = run.front().is_some_and(|front| front.call.kind == CallKind::FinalAnswer);
-    if run.are_events_used_up() && !is_last {
+    if run.is_spent() {
         return Next::Record(Event::Failed { error: events_used_up(run) });
     }
     if run.steps >= run.max_steps {
@@ -77,7 +75,8 @@ fn events_used_up(run: &Run) -> String {
     format!(
         "the run has {} events and may have {}: it ends here. Launch another one for what is left to do, or allow \
          more with limits.events in the agent's file",
-        run.version, run.limits.events
+        run.version,
+        run.limits.events_max()
     )
 }
 

@@ -257,9 +257,14 @@ impl Run {
         self.pending.iter().any(|pending| pending.started.is_some())
     }
 
-    /// Whether the history is as long as the run's limit allows. It can then only end.
+    /// Whether the history is as long as the run's limit allows: what comes now can only bring the run to an end.
     pub fn are_events_used_up(&self) -> bool {
-        self.limits.are_events_used_up(self.version)
+        self.version >= u64::from(self.limits.events_max())
+    }
+
+    /// Whether that end can only be a failure. A final answer that is there already is not withheld.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.are_events_used_up() && self.front().is_none_or(|front| front.call.kind != CallKind::FinalAnswer)
     }
 
     /// Whether this run, as it was stored, is what its history folds to. What an older reducer did not count of it

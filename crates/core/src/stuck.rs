@@ -40,7 +40,7 @@ pub struct Stuck {
     tool: String,
     /// As the model wrote them, cut for showing.
     arguments: String,
-    /// Its error or result, cut for showing.
+    /// What it came to, in words and cut for showing.
     end: String,
 }
 
@@ -96,9 +96,9 @@ impl Streak {
             tool: call.name.clone(),
             arguments: clip(&call.arguments, ARGUMENTS_SHOWN_BYTES),
             end: match end {
-                Ok(Value::String(result)) => clip(result, END_SHOWN_BYTES),
-                Ok(result) => clip(&result.to_string(), END_SHOWN_BYTES),
-                Err(error) => clip(error, END_SHOWN_BYTES),
+                Ok(Value::String(result)) => format!("Its result: {}", clip(result, END_SHOWN_BYTES)),
+                Ok(result) => format!("Its result: {}", clip(&result.to_string(), END_SHOWN_BYTES)),
+                Err(error) => format!("Its error: {}", clip(error, END_SHOWN_BYTES)),
             },
         });
     }
@@ -121,21 +121,20 @@ impl Stuck {
     fn question(&self) -> String {
         let Self { times, tool, arguments, end, .. } = self;
         let found = match (self.reason, times) {
-            (StuckReason::ToolErrors, 1) => {
-                format!("a tool call failed: {tool} with the arguments {arguments}.\nIts error: {end}")
+            (StuckReason::ToolErrors, 1) => format!("a tool call failed. It was {tool}"),
+            (StuckReason::ToolErrors, _) => {
+                format!("{times} tool calls in a row failed. The last one was {tool}")
             }
-            (StuckReason::ToolErrors, _) => format!(
-                "{times} tool calls in a row failed. The last one was {tool} with the arguments \
-                 {arguments}.\nIts error: {end}"
-            ),
-            (StuckReason::RepeatedCall, _) => format!(
-                "{tool} was called {times} times in a row with the same arguments and came to the same end each \
-                 time.\nThe arguments: {arguments}\nThe end: {end}"
-            ),
+            (StuckReason::RepeatedCall, _) => {
+                format!(
+                    "the same tool call came {times} times in a row, to the same end each time. It was {tool}"
+                )
+            }
         };
         format!(
-            "This run seems to be stuck: {found}\nWhat should be done differently? Piton asks this, not the model. \
-             The model is given your answer and goes on from there; to end the run instead, cancel it."
+            "This run seems to be stuck: {found} with the arguments {arguments}.\n{end}\nWhat should be done \
+             differently? Piton asks this, not the model. The model is given your answer and goes on from there; to \
+             end the run instead, cancel it."
         )
     }
 }

@@ -7,7 +7,8 @@ use std::collections::HashSet;
 
 use common::{World, run_id};
 use piton_core::{
-    CallId, Command, Context, Decision, Epoch, Event, Item, Next, Run, Status, WorkerId, is_fact, merge, next,
+    CallId, Command, Context, Decision, Epoch, Event, Item, Limits, Next, Run, Status, StuckReason, WorkerId,
+    is_fact, merge, next,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -77,15 +78,19 @@ fn work(world: &mut World, epoch: Epoch, pick: u8) {
                 }
             }
             let failed = Event::ToolFailed { call: call.id, error: "no".to_owned(), took_ms: 0, attempt: 1 };
-            let returned = Event::ToolReturned { call: call.id, result: json!(pick), took_ms: 0, attempt: 1 };
+            let result = json!(pick % 2);
+            let returned = Event::ToolReturned { call: call.id, result, took_ms: 0, attempt: 1 };
             world.record(if pick.is_multiple_of(4) { failed } else { returned });
         }
         Next::Rest => {}
     }
 }
 
+/// So that short histories reach them.
+const LIMITS: Limits = Limits { tool_errors: 2, repeated_calls: 2, events: 40 };
+
 fn play(acts: &[Act]) -> World {
-    let mut world = World::launched(6);
+    let mut world = World::limited(8, LIMITS);
     let mut epoch = 1;
     for act in acts {
         match act {
@@ -145,6 +150,33 @@ proptest! {
             prop_assert_eq!(run.version, length as u64);
         }
         prop_assert_eq!(&run, &world.run);
+    }
+
+    #[test]
+    fn no_history_outgrows_its_limit_by_more_than_what_was_under_way(acts in acts()) {
+        let world = play(&acts);
+        prop_assert!(world.run.version <= u64::from(LIMITS.events) + 8, "{}", world.kinds());
+    }
+
+    #[test]
+    fn a_question_of_pitons_own_follows_from_what_came_before_it(acts in acts()) {
+        let world = play(&acts);
+        for (place, event) in world.events.iter().enumerate() {
+            let Event::Stuck { reason, times, .. } = event else { continue };
+            let since = world.events[..place].iter().rposition(|event| {
+                matches!(event, Event::Stuck { .. } | Event::HumanAnswered { .. } | Event::OutcomeDecided { decision: Decision::Happened { .. }, .. })
+            });
+            let since = &world.events[since.unwrap_or(0)..place];
+            let ends: Vec<bool> = since.iter().filter_map(|event| match event {
+                Event::ToolFailed { .. } => Some(true),
+                Event::ToolReturned { .. } => Some(false),
+                _ => None,
+            }).collect();
+            let lately = &ends[ends.len() - usize::try_from(*times).expect("few")..];
+            prop_assert_eq!(lately.len(), 2);
+            prop_assert_eq!(lately.iter().all(|failed| *failed), *reason == StuckReason::ToolErrors);
+            prop_assert!(!is_fact(event));
+        }
     }
 
     #[test]

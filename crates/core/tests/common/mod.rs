@@ -50,12 +50,16 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn launched(max_steps: u32) -> Self {
+        Self::limited(max_steps, Limits::default())
+    }
+
+    pub(crate) fn limited(max_steps: u32, limits: Limits) -> Self {
         let first = Event::Launched {
             agent: AgentDigest::new("d"),
             agent_name: "default".to_owned(),
             task: "do it".to_owned(),
             max_steps,
-            limits: Limits::default(),
+            limits,
         };
         let run = Run::begin(&first).expect("a launch");
         let mut context = Context::default();
@@ -109,6 +113,13 @@ impl World {
     pub(crate) fn returned(&mut self, result: Value) -> Next {
         let call = self.run.front().expect("a pending call").call.id;
         self.record(Event::ToolReturned { call, result, took_ms: 1, attempt: 1 });
+        self.settle(EPOCH)
+    }
+
+    /// The pending tool call fails.
+    pub(crate) fn failed(&mut self, error: &str) -> Next {
+        let call = self.run.front().expect("a pending call").call.id;
+        self.record(Event::ToolFailed { call, error: error.to_owned(), took_ms: 1, attempt: 1 });
         self.settle(EPOCH)
     }
 
