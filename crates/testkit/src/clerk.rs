@@ -2,6 +2,8 @@
 //! lines go through an `at_most_once` tool, even ones through an `idempotent` one; the answer is the sum, as the
 //! tools gave it.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Value, json};
 
 use crate::ledger::{Ledger, LedgerEntry};
@@ -51,6 +53,11 @@ pub fn task(n: u64) -> String {
     format!("[clerk:{n}] Book the four lines of account {} and tell me the sum.", account(n))
 }
 
+/// The number of the run with this task.
+pub fn number_of(task: &str) -> Option<u64> {
+    task.strip_prefix("[clerk:")?.split_once(']')?.0.parse().ok()
+}
+
 pub fn account(n: u64) -> String {
     format!("account-{n}")
 }
@@ -93,23 +100,54 @@ pub fn trouble_with_run(n: u64, run: &Value) -> Option<String> {
     Some(format!("run {n} should be complete after {STEPS} steps with {}: {run:#}", answer(n)))
 }
 
+/// What is wrong with a finished run's history, if anything: a number left out, a turn or a result recorded twice, or
+/// an `at_most_once` call begun again without a person's word.
+pub fn trouble_with_events(n: u64, events: &[Value]) -> Vec<String> {
+    let mut trouble = Vec::new();
+    let mut once = HashSet::new();
+    let mut begun = HashSet::new();
+    for (place, event) in events.iter().enumerate() {
+        let (data, kind) = (&event["data"], event["type"].as_str().unwrap_or_default());
+        if event["id"] != place + 1 {
+            trouble.push(format!("run {n}: event {} is missing", place + 1));
+        }
+        let what = match kind {
+            "model_replied" => format!("turn {}", data["turn"]),
+            "tool_returned" | "tool_failed" => format!("result of {}", data["call"]),
+            "launched" | "completed" => kind.to_owned(),
+            "tool_started" if !begun.insert(data["call"].clone()) => format!("beginning of {}", data["call"]),
+            "outcome_decided" => {
+                if data["decision"]["decision"] == "did_not_happen" {
+                    begun.remove(&data["call"]);
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        if kind == "tool_started" || !once.insert(what.clone()) {
+            trouble.push(format!("run {n}: the {what} is there twice"));
+        }
+    }
+    trouble
+}
+
 /// What is wrong with the bookings of runs `0..runs`: each line is to be there exactly once.
 pub fn trouble_with_ledger(runs: u64, entries: &[LedgerEntry]) -> Vec<String> {
+    let mut by_line: HashMap<(String, u64), Vec<&LedgerEntry>> = HashMap::new();
+    for entry in entries {
+        by_line.entry((entry.account.clone(), entry.line)).or_default().push(entry);
+    }
     let mut trouble = Vec::new();
     for n in 0..runs {
         for line in 1..=LINES {
-            let booked: Vec<&LedgerEntry> =
-                entries.iter().filter(|entry| entry.account == account(n) && entry.line == line).collect();
+            let booked = by_line.remove(&(account(n), line)).unwrap_or_default();
             let right = booked.len() == 1 && (booked[0].amount - amount(n, line) as f64).abs() < f64::EPSILON;
             if !right {
                 trouble.push(format!("line {line} of {} is booked so: {booked:?}", account(n)));
             }
         }
     }
-    let expected = (runs * LINES) as usize;
-    if trouble.is_empty() && entries.len() != expected {
-        trouble.push(format!("{} entries instead of {expected}", entries.len()));
-    }
+    trouble.extend(by_line.values().map(|booked| format!("nobody asked for this: {booked:?}")));
     trouble
 }
 
@@ -143,7 +181,7 @@ mod tests {
         assert_eq!(trouble_with_ledger(2, &wrong).len(), 1);
         let mut foreign = books();
         foreign.push(LedgerEntry { account: "account-77".to_owned(), ..foreign[0].clone() });
-        assert_eq!(trouble_with_ledger(2, &foreign), ["9 entries instead of 8"]);
+        assert_eq!(trouble_with_ledger(2, &foreign).len(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! `POST /entries` books one: the body's `account`, `line` and `amount` under the `Idempotency-Key`. Its query says
 //! how: `mode=plain` (every request is an entry) or `mode=idempotent` (a key is booked once), `latency_ms`,
 //! `drop=first|always` (the effect happens and the connection is cut), `status=500` (refused without effect).
-//! `GET /entries` tells all of it.
+//! `GET /entries` tells all of it, `GET /entries?account=A&line=N` what was booked for one line.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -74,8 +74,21 @@ pub fn serve(file: Option<&Path>) -> std::io::Result<()> {
     })
 }
 
-async fn entries(State(book): State<Shared>) -> Json<Vec<LedgerEntry>> {
-    Json(book.lock().expect("no request panics while it holds the book").entries.clone())
+/// Which entries are asked for; all unless told.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Which {
+    account: Option<String>,
+    line: Option<u64>,
+}
+
+async fn entries(State(book): State<Shared>, Query(which): Query<Which>) -> Json<Vec<LedgerEntry>> {
+    let book = book.lock().expect("no request panics while it holds the book");
+    let wanted = book.entries.iter().filter(|entry| {
+        which.account.as_ref().is_none_or(|account| *account == entry.account)
+            && which.line.is_none_or(|line| line == entry.line)
+    });
+    Json(wanted.cloned().collect())
 }
 
 async fn post(
@@ -146,6 +159,7 @@ fn cut() -> Response {
 pub struct Ledger {
     process: Child,
     port: u16,
+    http: reqwest::Client,
 }
 
 impl Ledger {
@@ -177,7 +191,8 @@ impl Ledger {
         let stdout = process.stdout.take().expect("standard output is piped");
         BufReader::new(stdout).read_line(&mut line).expect("the ledger prints its port");
         let port = line.trim().parse().expect("the ledger prints its port");
-        Self { process, port }
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { process, port, http }
     }
 
     /// The address of a tool that books: `query` as in `mode=idempotent&latency_ms=5`.
@@ -190,9 +205,7 @@ impl Ledger {
     /// # Panics
     /// When the ledger does not answer.
     pub async fn entries(&self) -> Vec<LedgerEntry> {
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let response = client.get(self.url("")).send().await.expect("the ledger answers");
-        response.json().await.expect("the ledger tells its entries")
+        self.ask("").await
     }
 
     /// What was booked for one account and line: what a human would look up when an outcome is unknown.
@@ -200,9 +213,12 @@ impl Ledger {
     /// # Panics
     /// When the ledger does not answer.
     pub async fn booked(&self, account: &str, line: u64) -> Vec<LedgerEntry> {
-        let mut entries = self.entries().await;
-        entries.retain(|entry| entry.account == account && entry.line == line);
-        entries
+        self.ask(&format!("account={account}&line={line}")).await
+    }
+
+    async fn ask(&self, which: &str) -> Vec<LedgerEntry> {
+        let response = self.http.get(self.url(which)).send().await.expect("the ledger answers");
+        response.json().await.expect("the ledger tells its entries")
     }
 }
 

@@ -3,25 +3,39 @@
 //!
 //! Nothing here knows Piton's crates: it speaks HTTP and signals, as a user, a peer or an outage would.
 
+mod caller;
 pub mod clerk;
 mod dialogue;
 pub mod ledger;
+mod memory_limit;
+mod person;
 mod process;
 mod reply;
 mod script;
 mod scripted_model;
+mod spread;
+mod story;
+mod strace;
+mod tale;
 mod tmpfs;
 mod until;
 mod world;
 
+pub use caller::Caller;
 pub use dialogue::{Api, Dialogue, Entry};
 pub use ledger::{Ledger, LedgerEntry};
+pub use memory_limit::MemoryLimit;
+pub use person::Said;
 pub use process::{
     Process, cpu_seconds, descendants, freeze, is_alive, kill, pss_bytes, terminate, thaw, worker_pids_under,
 };
-pub use reply::Reply;
+pub use reply::{Reply, at_ms};
 pub use script::{Call, Fault, Gate, Say, Script, Turn};
 pub use scripted_model::{ScriptedModel, Seen};
+pub use spread::Spread;
+pub use story::Story;
+pub use strace::{Attached, Strace, SystemCall};
+pub use tale::{Gist, Tale};
 pub use tmpfs::Tmpfs;
 pub use until::{deadline, until};
 pub use world::World;

@@ -46,3 +46,12 @@ impl Reply {
         }
     }
 }
+
+/// UTC milliseconds of a time as the wire writes it.
+///
+/// # Panics
+/// When it is none.
+pub fn at_ms(time: &Value) -> i64 {
+    let text = time.as_str().expect("a time is a text");
+    text.parse::<jiff::Timestamp>().expect("a time is RFC 3339").as_millisecond()
+}

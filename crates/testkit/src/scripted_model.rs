@@ -51,6 +51,8 @@ struct Memory {
     seen: HashMap<String, Vec<Seen>>,
     /// Tries per task and turn: faults are spent on the first of them.
     tries: HashMap<(String, usize), usize>,
+    /// When requests came, by tag and argument.
+    arrivals: HashMap<(String, String), Vec<Instant>>,
     violations: Vec<String>,
     latency: Duration,
     has_no_responses: bool,
@@ -104,6 +106,12 @@ impl ScriptedModel {
     /// The requests for tasks with this tag, in the order they came.
     pub fn seen(&self, tag: &str) -> Vec<Seen> {
         self.memory().seen.get(tag).cloned().unwrap_or_default()
+    }
+
+    /// When the requests for tasks with `[tag:argument]` came, in order; known of all, whatever is forgotten.
+    pub fn arrivals(&self, tag: &str, argument: &str) -> Vec<Instant> {
+        let key = (tag.to_owned(), argument.to_owned());
+        self.memory().arrivals.get(&key).cloned().unwrap_or_default()
     }
 
     pub fn requests(&self) -> usize {
@@ -166,6 +174,8 @@ impl Shared {
         let refused = dialogue.violations.iter().map(|why| format!("[{tag}] after {}: {why}", turn.done));
         memory.violations.extend(refused.collect::<Vec<_>>());
         memory.requests += 1;
+        let of_this_task = (turn.tag.clone(), turn.argument.clone());
+        memory.arrivals.entry(of_this_task).or_default().push(Instant::now());
         if !memory.forgets_bodies {
             let authorization =
                 headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);

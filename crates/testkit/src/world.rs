@@ -12,9 +12,11 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Process, is_alive, kill, worker_pids_under};
+use crate::caller::Caller;
+use crate::process::{Process, descendants, freeze, is_alive, kill, worker_pids_under};
 use crate::reply::Reply;
 use crate::scripted_model::ScriptedModel;
+use crate::strace::Strace;
 use crate::until::{deadline, until};
 
 /// One installation of Piton in a folder of its own. Everything it started is killed when it is dropped; when the
@@ -147,9 +149,17 @@ impl World {
 
     /// Starts the server without waiting for it.
     pub fn start_server(&mut self) {
+        self.start_server_under(None);
+    }
+
+    /// The same, with strace in its way, if any.
+    pub fn start_server_under(&mut self, strace: Option<&Strace>) {
         let workers = self.workers.to_string();
         let mut command = self.command();
         command.args(["serve", "--workers", &workers]).args(&self.arguments);
+        if let Some(strace) = strace {
+            command = strace.wrap(&command);
+        }
         let name = format!("serve-{}", self.next_number());
         self.server = Some(Process::start(&name, command, &self.log_path(&name)));
     }
@@ -183,8 +193,16 @@ impl World {
 
     /// Starts one more `piton worker` on the same database, as an operator would; returns its pid.
     pub fn start_worker(&mut self) -> u32 {
+        self.start_worker_under(None)
+    }
+
+    /// The same, with strace in its way, if any.
+    pub fn start_worker_under(&mut self, strace: Option<&Strace>) -> u32 {
         let mut command = self.command();
         command.arg("worker");
+        if let Some(strace) = strace {
+            command = strace.wrap(&command);
+        }
         let name = format!("worker-{}", self.next_number());
         let worker = Process::start(&name, command, &self.log_path(&name));
         let pid = worker.pid();
@@ -203,15 +221,39 @@ impl World {
     /// started by hand is started again, as its supervisor would.
     pub fn kill_random_worker(&mut self, rng: &mut impl rand::Rng) -> Option<u32> {
         let victim = *self.worker_pids().choose(rng)?;
-        match self.extras.iter_mut().find(|extra| extra.pid() == victim) {
+        self.kill_worker(victim);
+        Some(victim)
+    }
+
+    /// SIGKILL for one worker. One that was started by hand is started again, as its supervisor would.
+    pub fn kill_worker(&mut self, pid: u32) {
+        match self.extras.iter_mut().find(|extra| extra.pid() == pid) {
             Some(extra) => {
                 extra.kill();
-                self.extras.retain(|extra| extra.pid() != victim);
+                self.extras.retain(|extra| extra.pid() != pid);
                 self.start_worker();
             }
-            None => kill(victim),
+            None => kill(pid),
         }
-        Some(victim)
+    }
+
+    /// SIGKILL for the server, its children and every worker at once, as when a machine's supervisor dies; then all
+    /// are started again, without waiting for them.
+    pub fn kill_and_start_everything(&mut self) {
+        let started_by_hand = self.extras.len();
+        if let Some(server) = &self.server {
+            // Frozen, it starts no child anew; killed last, it gives none the time to hand back.
+            freeze(server.pid());
+            for pid in descendants(server.pid()) {
+                kill(pid);
+            }
+        }
+        self.kill_server();
+        self.extras.clear();
+        self.start_server();
+        for _ in 0..started_by_hand {
+            self.start_worker();
+        }
     }
 
     /// Graceful stop of the server: SIGTERM. Returns its exit code and what it took.
@@ -323,6 +365,11 @@ impl World {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port.number)
+    }
+
+    /// A client of the server, whichever process that is by then.
+    pub fn caller(&self) -> Caller {
+        Caller::new(self.http.clone(), self.url(""), self.api_key.clone())
     }
 
     pub const fn http(&self) -> &Client {
