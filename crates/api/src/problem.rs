@@ -83,11 +83,9 @@ impl Kind {
             }
             Self::AlreadyRunning => (StatusCode::CONFLICT, "already-running", "The run is running already"),
             Self::WaitsForAnswer => (StatusCode::CONFLICT, "waits-for-answer", "The run waits for an answer"),
-            Self::EventsUsedUp => (
-                StatusCode::CONFLICT,
-                "events-used-up",
-                "The run has as many events as it may have",
-            ),
+            Self::EventsUsedUp => {
+                (StatusCode::CONFLICT, "events-used-up", "The run has as many events as it may have")
+            }
             Self::WrongStatus => {
                 (StatusCode::CONFLICT, "wrong-status", "The run's status does not allow this")
             }
@@ -305,6 +303,13 @@ mod tests {
         let kind = text(header::CONTENT_TYPE).expect("a type");
         assert_eq!(kind, PROBLEM_JSON);
         (response.status().as_u16(), text(header::RETRY_AFTER))
+    }
+
+    #[test]
+    fn a_run_with_all_its_events_is_said_to_have_them() {
+        let problem = Problem::from(&Refusal::EventsUsedUp { events: 50_001, verb: "resumed" });
+        assert_eq!(problem.members["events"], 50_001);
+        assert_eq!(shown(problem), (409, None));
     }
 
     #[tokio::test]

@@ -160,6 +160,7 @@ impl World {
             concurrency: 1,
             version: "0.1.0".to_owned(),
             started_at_ms: self.clock.now_ms(),
+            lease_ms: 60_000,
             expires_at_ms: self.clock.now_ms() + 60_000,
             runs: 0,
         };
@@ -233,6 +234,13 @@ impl World {
     pub(crate) async fn waiting(&self) -> RunId {
         let run = self.launch("ask me").await;
         self.reply(run, &[("ask_human", json!({ "question": "How many?" }))]).await;
+        run
+    }
+
+    /// A run that went round in circles, so that Piton itself asks.
+    pub(crate) async fn stuck(&self) -> RunId {
+        let run = self.launch("fly").await;
+        self.reply(run, &[(); 4].map(|()| ("fly", json!({})))).await;
         run
     }
 

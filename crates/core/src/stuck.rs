@@ -22,15 +22,6 @@ pub enum StuckReason {
     RepeatedCall,
 }
 
-impl StuckReason {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ToolErrors => "tool_errors",
-            Self::RepeatedCall => "repeated_call",
-        }
-    }
-}
-
 /// That a run is stuck, with the last of the calls that made it so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stuck {

@@ -51,6 +51,9 @@ fn in_this_wire(error: CommandError) -> Problem {
                 )
             })
         }
+        CommandError::Refused(refusal @ Refusal::EventsUsedUp { .. }) => {
+            Problem::from(&refusal).status(StatusCode::BAD_REQUEST)
+        }
         other => other.into(),
     }
 }

@@ -121,6 +121,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_question_of_pitons_own_is_answered_as_any_other() {
+        let world = World::new().await;
+        let run = world.stuck().await;
+        let state = world.get(&format!("/agent/state/{run}")).await.expect(200);
+        assert_eq!(
+            (&state["status"], &state["pending_tool_calls"]),
+            (&json!("waiting_human_input"), &json!([]))
+        );
+        let asked = state["context"].as_array().and_then(|items| items.last()).expect("a question");
+        assert_eq!((&asked["type"], &asked["name"]), (&json!("function_call"), &json!("ask_human")));
+        let body = json!({ "id": run.to_string(), "answer": "walk", "call_id": asked["call_id"] });
+        let state = world.post(PATH, &body).await.expect(200);
+        let output = state["context"].as_array().and_then(|items| items.last()).expect("an answer");
+        let expected = json!({
+            "type": "function_call_output", "call_id": asked["call_id"], "output": "{\"answer\":\"walk\"}",
+        });
+        assert_eq!((&state["status"], output), (&json!("running"), &expected));
+    }
+
+    #[tokio::test]
     async fn who_does_not_wait_is_400_in_a_word_of_this_wire() {
         let world = World::new().await;
         let cases = [

@@ -57,6 +57,9 @@ fn in_this_wire(error: CommandError) -> Problem {
                 format!("Cannot resume agent. Current status: {word}.")
             })
         }
+        CommandError::Refused(refusal @ Refusal::EventsUsedUp { .. }) => {
+            Problem::from(&refusal).status(StatusCode::BAD_REQUEST)
+        }
         other => other.into(),
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::limits::Limits;
 use super::shown::EffectName;
 use crate::api::Shared;
 use crate::problem::{Kind, Problem, ProblemBody, Problems};
@@ -28,6 +29,7 @@ pub(crate) struct Agent {
     instructions: String,
     model: String,
     max_steps: u32,
+    limits: Limits,
     tools: Vec<ToolSpec>,
 }
 
@@ -107,6 +109,7 @@ impl From<&piton_core::Agent> for Agent {
             instructions: agent.instructions.clone(),
             model: agent.model.clone(),
             max_steps: agent.max_steps,
+            limits: agent.limits.into(),
             tools: agent.tools.iter().map(ToolSpec::from).collect(),
         }
     }
@@ -174,6 +177,10 @@ mod tests {
         let one = world.get("/v1/agents/brief").await.expect(200);
         assert_eq!(one, list["agents"][1]);
         assert_eq!(one["tools"][1]["effect"], "at_most_once");
+        assert_eq!(
+            one["limits"],
+            serde_json::json!({ "tool_errors": 4, "repeated_calls": 4, "events": 50_000 })
+        );
         assert_eq!(one["tools"][1]["kind"], serde_json::json!({ "kind": "builtin" }));
         for name in ["nobody", "%00", "%ff"] {
             assert_eq!(

@@ -54,7 +54,7 @@ mod tests {
         let shown = Event::from(&Recorded { seq: 3, at_ms: 7, event });
         assert_eq!(
             serde_json::to_string(&shown).expect("JSON"),
-            r#"{"id":3,"at":"1970-01-01T00:00:00.007Z","type":"failed","v":1,"data":{"error":"no model"}}"#
+            r#"{"id":3,"at":"1970-01-01T00:00:00.007Z","type":"failed","v":2,"data":{"error":"no model"}}"#
         );
     }
 }

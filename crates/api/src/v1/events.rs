@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(
             all["events"][2],
             json!({
-                "id": 3, "at": "2026-01-01T00:00:00.000Z", "type": "completed", "v": 1, "data": { "answer": "42" },
+                "id": 3, "at": "2026-01-01T00:00:00.000Z", "type": "completed", "v": 2, "data": { "answer": "42" },
             })
         );
         let first = world.get(&format!("/v1/runs/{run}/events?limit=2")).await.expect(200);

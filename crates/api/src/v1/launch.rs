@@ -220,7 +220,8 @@ mod tests {
         assert_eq!(digest.len(), 64);
         let expected = json!({
             "id": id, "status": "running", "agent": { "name": "brief", "digest": digest }, "task": "2+2?",
-            "steps": 0, "max_steps": 7, "turns": 0, "version": 1, "tenant": "acme",
+            "steps": 0, "max_steps": 7,
+            "limits": { "tool_errors": 4, "repeated_calls": 4, "events": 50_000 }, "turns": 0, "version": 1, "tenant": "acme",
             "labels": { "team": "a", "x/y": "" }, "priority": -3,
             "usage": { "input_tokens": 0, "output_tokens": 0 }, "error": null, "final_answer": null,
             "question": null, "pending": [], "owner": null, "attempt": 0, "epoch": 0,

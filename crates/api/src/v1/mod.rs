@@ -3,6 +3,7 @@
 mod shown;
 
 mod event;
+mod limits;
 mod run;
 
 mod launch;

@@ -7,6 +7,7 @@ use piton_store::RunRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::limits::Limits;
 use super::shown::{StatusName, Time};
 
 /// One execution of an agent, from launch to outcome.
@@ -21,6 +22,7 @@ pub(crate) struct Run {
     /// Steps taken: model calls, questions put, and the final answer.
     steps: u32,
     max_steps: u32,
+    limits: Limits,
     /// Model replies recorded.
     turns: u32,
     /// The id of the last event.
@@ -38,7 +40,7 @@ pub(crate) struct Run {
     /// What the run waits for a human to say.
     #[schema(required = true)]
     question: Option<Question>,
-    /// What the model asked for and is not carried out yet, in order.
+    /// What the model, or Piton in its place, asked for and is not carried out yet, in order.
     pending: Vec<PendingCall>,
     /// The worker that holds the run now.
     #[schema(required = true)]
@@ -66,7 +68,7 @@ pub(crate) struct Usage {
     output_tokens: u64,
 }
 
-/// A question of the model's, or a call whose outcome is unknown. Either is answered at `/v1/runs/{id}/answer`.
+/// A question of the model's or of Piton's own, or a call whose outcome is unknown. Either is answered at `/v1/runs/{id}/answer`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Question {
     /// What an answer has to name.
@@ -75,6 +77,9 @@ pub(crate) struct Question {
     kind: QuestionKind,
     /// The question, or why the outcome is unknown.
     text: String,
+    /// Set where Piton itself asks and not the model, because the run goes round in circles.
+    #[schema(required = true)]
+    stuck: Option<StuckReason>,
     /// The call it is about.
     #[schema(required = true)]
     call: Option<QuestionCall>,
@@ -90,6 +95,16 @@ pub(crate) enum QuestionKind {
     Question,
     /// Wants `decision`.
     UnknownOutcome,
+}
+
+/// Why a run is held to be stuck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StuckReason {
+    /// Tool calls failed one after the other.
+    ToolErrors,
+    /// One call came to the same end again and again.
+    RepeatedCall,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -137,6 +152,7 @@ impl From<RunRow> for Run {
             task: row.task,
             steps: run.steps,
             max_steps: run.max_steps,
+            limits: run.limits.into(),
             turns: run.turns,
             version: run.version,
             tenant: row.tenant,
@@ -167,8 +183,18 @@ impl Question {
             id: id.to_string(),
             kind,
             text: text.clone(),
+            stuck: about.and_then(|pending| pending.stuck).map(StuckReason::from),
             call: about.map(|pending| QuestionCall::new(&pending.call)),
             started: about.and_then(|pending| pending.started.as_ref()).map(Started::new),
+        }
+    }
+}
+
+impl From<piton_core::StuckReason> for StuckReason {
+    fn from(reason: piton_core::StuckReason) -> Self {
+        match reason {
+            piton_core::StuckReason::ToolErrors => Self::ToolErrors,
+            piton_core::StuckReason::RepeatedCall => Self::RepeatedCall,
         }
     }
 }

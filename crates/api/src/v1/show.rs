@@ -41,13 +41,27 @@ mod tests {
         let call = json!({
             "id": id, "call_id": "call_1_0", "name": "ask_human", "arguments": "{\"question\":\"How many?\"}",
         });
-        let question =
-            json!({ "id": id, "kind": "question", "text": "How many?", "call": call, "started": null });
+        let question = json!({
+            "id": id, "kind": "question", "text": "How many?", "stuck": null, "call": call, "started": null,
+        });
         assert_eq!(shown["question"], question);
         let mut pending = call;
         pending["started_at"] = json!(null);
         assert_eq!(shown["pending"], json!([pending]));
         assert_eq!(shown["status"], "waiting_human_input");
+    }
+
+    #[tokio::test]
+    async fn a_question_of_pitons_own_says_so_wherever_it_is_shown() {
+        let world = World::new().await;
+        let run = world.stuck().await;
+        let shown = world.shown(run).await;
+        let question = &shown["question"];
+        assert_eq!((&question["kind"], &question["stuck"]), (&json!("question"), &json!("tool_errors")));
+        let text = question["text"].as_str().expect("a text");
+        assert!(text.starts_with("This run seems to be stuck: 4 tool calls in a row failed."), "{text}");
+        assert_eq!(shown["limits"], json!({ "tool_errors": 4, "repeated_calls": 4, "events": 50_000 }));
+        assert_eq!(world.get("/v1/inbox").await.expect(200)["items"][0]["question"], *question);
     }
 
     #[tokio::test]
