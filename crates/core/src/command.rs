@@ -89,6 +89,8 @@ impl Command {
                 let mut events = vec![Event::OutcomeDecided { call: *call, decision: decision.clone() }];
                 if run.cancel_requested || *decision == Decision::Abort {
                     events.push(Event::Cancelled);
+                } else if run.was_paused {
+                    events.push(Event::Paused);
                 }
                 Ok(events)
             }
@@ -122,6 +124,9 @@ impl Command {
                 _ if run.has_open_call() => Ok(vec![Event::CancelRequested]),
                 _ => Ok(vec![Event::CancelRequested, Event::Cancelled]),
             },
+            Self::Release if status == Status::Quarantined && run.was_paused => {
+                Ok(vec![Event::Released, Event::Paused])
+            }
             Self::Release if status == Status::Quarantined => Ok(vec![Event::Released]),
             Self::Release => Err(Refusal::NotInStatus { status, verb: "released" }),
         }

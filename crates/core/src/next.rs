@@ -42,6 +42,10 @@ pub fn next(run: &Run, epoch: Epoch) -> Next {
     if run.status == Status::Cancelling {
         return Next::Record(Event::Cancelled);
     }
+    // The result of a call came after all, whose outcome had become unknown while the run was paused.
+    if run.was_paused {
+        return Next::Record(Event::Paused);
+    }
     if let Some(error) = &run.model_error {
         return Next::Record(Event::Failed { error: error.clone() });
     }

@@ -14,8 +14,9 @@ use crate::{
 
 /// The version of [`Run::apply`]. A worker leaves runs alone that were folded by a newer one.
 ///
-/// Reducer 2 counts what calls came to ([`Streak`]) and keeps the limits that a run was launched with.
-pub const REDUCER: u32 = 2;
+/// Reducer 2 counts what calls came to ([`Streak`]) and keeps the limits that a run was launched with. Reducer 3
+/// remembers a pause through an unknown outcome and a quarantine.
+pub const REDUCER: u32 = 3;
 
 /// Where a run stands. One enum for SQL, REST and UI; the words are those of the original wire where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -170,6 +171,9 @@ pub struct Run {
     pub pending: Vec<Pending>,
     pub interrupt: Option<Interrupt>,
     pub cancel_requested: bool,
+    /// Whether it was paused when an outcome became unknown, or when it was quarantined: it is paused again after that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_paused: bool,
     #[serde(default)]
     pub streak: Streak,
     /// Replies in a row that asked for no call, and how many of those were empty.
@@ -219,6 +223,7 @@ impl Run {
             pending: Vec::new(),
             interrupt: None,
             cancel_requested: false,
+            was_paused: false,
             streak: Streak::begin(),
             idle_replies: 0,
             empty_replies: 0,
@@ -267,13 +272,12 @@ impl Run {
         self.are_events_used_up() && self.front().is_none_or(|front| front.call.kind != CallKind::FinalAnswer)
     }
 
-    /// Whether this run, as it was stored, is what its history folds to. What an older reducer did not count of it
-    /// is not compared.
-    pub fn is_fold(&self, replayed: &Self) -> bool {
-        if self.streak.is_whole() {
-            return self == replayed;
-        }
-        *self == Self { streak: self.streak.clone(), ..replayed.clone() }
+    /// Whether this run, as a `reducer` stored it, is what its history folds to. What an older one did not count or
+    /// remember of it is not compared.
+    pub fn is_fold(&self, replayed: &Self, reducer: u32) -> bool {
+        let streak = if self.streak.is_whole() { &replayed.streak } else { &self.streak };
+        let was_paused = if reducer < 3 { self.was_paused } else { replayed.was_paused };
+        *self == Self { streak: streak.clone(), was_paused, ..replayed.clone() }
     }
 
     /// The run after `event`: pure, and total in that it never panics.
@@ -342,6 +346,7 @@ impl Run {
                     return Err("the call was not begun");
                 }
                 self.interrupt = Some(Interrupt::UnknownOutcome { call: *call, reason: reason.clone() });
+                self.was_paused |= self.status == Status::Paused;
                 self.status = Status::Undecided;
                 Ok(())
             }
@@ -349,6 +354,7 @@ impl Run {
             Event::Paused => {
                 self.require_status(&[Status::Running])?;
                 self.status = Status::Paused;
+                self.was_paused = false;
                 Ok(())
             }
             Event::Resumed { max_steps } => {
@@ -366,6 +372,7 @@ impl Run {
                     return Err("there is nothing to cancel");
                 }
                 self.cancel_requested = true;
+                self.was_paused = false;
                 // An unknown outcome stays in the inbox: cancelling does not make it known.
                 if self.status != Status::Undecided {
                     self.interrupt = None;
@@ -404,12 +411,14 @@ impl Run {
             }
             Event::Quarantined { reason } => {
                 self.require_advancing()?;
+                self.was_paused |= self.status == Status::Paused;
                 self.end(Status::Quarantined, Some(reason));
                 Ok(())
             }
             Event::Released => {
                 self.require_status(&[Status::Quarantined])?;
                 self.error = None;
+                self.was_paused = false;
                 self.status = if self.cancel_requested { Status::Cancelling } else { Status::Running };
                 Ok(())
             }
@@ -495,6 +504,8 @@ impl Run {
                 self.cancel_requested = true;
             }
         }
+        // What paused it again is an event of its own: histories from before there was one read as they did.
+        self.was_paused = false;
         self.status = if self.cancel_requested { Status::Cancelling } else { Status::Running };
         Ok(())
     }

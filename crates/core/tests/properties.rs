@@ -76,6 +76,10 @@ fn work(world: &mut World, epoch: Epoch, pick: u8) {
                 if pick.is_multiple_of(3) {
                     return;
                 }
+                if pick.is_multiple_of(5) {
+                    world.record(Event::OutcomeUnknown { call: call.id, reason: "too slow".to_owned() });
+                    return;
+                }
             }
             let failed = Event::ToolFailed { call: call.id, error: "no".to_owned(), took_ms: 0, attempt: 1 };
             let result = json!(pick % 2);
@@ -89,6 +93,21 @@ fn work(world: &mut World, epoch: Epoch, pick: u8) {
 /// So that short histories reach them.
 const LIMITS: Limits = Limits { tool_errors: 2, repeated_calls: 2, events: 40 };
 
+fn apply(world: &mut World, act: &Act, epoch: &mut u64) {
+    match act {
+        Act::Work(pick) => work(world, Epoch(*epoch), *pick),
+        Act::TakeOver => *epoch += 1,
+        Act::Command(pick) => {
+            // A refusal is an answer too; it must change nothing.
+            let before = world.run.clone();
+            let command = command(&world.run, *pick);
+            if world.command(&command).is_err() {
+                assert_eq!(before, world.run);
+            }
+        }
+    }
+}
+
 fn play(acts: &[Act]) -> World {
     play_within(LIMITS, acts)
 }
@@ -97,18 +116,7 @@ fn play_within(limits: Limits, acts: &[Act]) -> World {
     let mut world = World::limited(8, limits);
     let mut epoch = 1;
     for act in acts {
-        match act {
-            Act::Work(pick) => work(&mut world, Epoch(epoch), *pick),
-            Act::TakeOver => epoch += 1,
-            Act::Command(pick) => {
-                // A refusal is an answer too; it must change nothing.
-                let before = world.run.clone();
-                let command = command(&world.run, *pick);
-                if world.command(&command).is_err() {
-                    assert_eq!(before, world.run);
-                }
-            }
-        }
+        apply(&mut world, act, &mut epoch);
         let again: Run =
             serde_json::from_str(&serde_json::to_string(&world.run).expect("json")).expect("a run");
         assert_eq!(again, world.run, "a restart changes nothing");
@@ -237,6 +245,31 @@ proptest! {
             let made = facts.iter().filter(|event| matches!(event, Event::ModelReplied { .. })).count();
             prop_assert_eq!(kept, made, "a reply is never lost");
             prop_assert!(facts.iter().filter(|event| is_fact(event)).count() >= kept);
+        }
+    }
+
+    /// From an accepted pause until somebody resumes or cancels, whatever became unknown or known meanwhile.
+    #[test]
+    fn an_accepted_pause_is_not_lost(acts in acts(), facts in any::<bool>(), more in acts()) {
+        let mut world = play(&acts);
+        let epoch = Epoch(1_000);
+        let base = world.clone();
+        if world.command(&Command::Pause).is_ok() && facts && let Next::Record(fact) = next(&base.run, epoch) {
+            let (_, events) = merge(world.run.clone(), &[fact], epoch).expect("merged");
+            events.into_iter().for_each(|event| world.record(event));
+        }
+        for act in &more {
+            apply(&mut world, act, &mut 2_000);
+            let said = world.events.iter().rev().find(|event| {
+                matches!(event, Event::Paused | Event::Resumed { .. } | Event::CancelRequested)
+            });
+            let aborted = matches!(world.run.status, Status::Cancelled);
+            if matches!(said, Some(Event::Paused)) && !aborted {
+                let rests = world.run.status == Status::Paused;
+                prop_assert!(rests || (world.run.was_paused && world.run.status == Status::Undecided), "{}", world.kinds());
+            } else {
+                prop_assert!(!world.run.was_paused, "{}", world.kinds());
+            }
         }
     }
 }

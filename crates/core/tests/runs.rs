@@ -263,3 +263,96 @@ fn a_history_begins_with_a_launch_and_is_launched_once() {
     expect!["launched cannot happen to a run that is running at version 1: a run is launched once"]
         .assert_eq(&error.to_string());
 }
+
+/// A run whose only call was begun under `EPOCH` and whose outcome became unknown while it was paused: the worker gave
+/// the call up at its limit, and the pause had come in between.
+fn paused_then_unknown() -> World {
+    let mut world = World::launched(10);
+    world.reply(None, &[("p", "pay", "{}")]);
+    world.started(EPOCH);
+    let call = world.run.front().expect("a call").call.id;
+    let mine = [Event::OutcomeUnknown { call, reason: "no answer in time".to_owned() }];
+    world.command(&Command::Pause).expect("paused");
+    let (run, events) = merge(world.run.clone(), &mine, EPOCH).expect("merged");
+    assert_eq!((run.status, run.was_paused), (Status::Undecided, true));
+    events.into_iter().for_each(|event| world.record(event));
+    world
+}
+
+fn decide(world: &mut World, decision: Decision) {
+    let question = world.run.interrupt.as_ref().expect("a question").call();
+    world.command(&Command::Decide { question, decision }).expect("decided");
+}
+
+#[test]
+fn a_pause_outlives_an_unknown_outcome() {
+    for decision in [Decision::DidNotHappen, Decision::Happened { result: json!("r-1") }] {
+        let mut world = paused_then_unknown();
+        decide(&mut world, decision.clone());
+        assert_eq!((world.run.status, world.run.was_paused), (Status::Paused, false));
+        assert_eq!(world.settle(Epoch(2)), Next::Rest, "nothing begins before somebody resumes it");
+        world.command(&Command::Resume).expect("resumed");
+        let owed = world.settle(Epoch(2));
+        let again = matches!(&owed, Next::CallTool(call) if call.name == "pay");
+        assert_eq!(again, decision == Decision::DidNotHappen, "{owed:?}");
+        assert_eq!(Run::replay(&world.events).expect("folds"), world.run);
+    }
+}
+
+#[test]
+fn a_cancel_or_an_abort_takes_the_place_of_a_pause() {
+    let mut world = paused_then_unknown();
+    decide(&mut world, Decision::Abort);
+    assert_eq!((world.run.status, world.run.was_paused), (Status::Cancelled, false));
+    let mut world = paused_then_unknown();
+    world.command(&Command::Cancel).expect("accepted");
+    assert_eq!((world.run.status, world.run.was_paused), (Status::Undecided, false));
+    decide(&mut world, Decision::Happened { result: json!("r-1") });
+    assert_eq!(world.run.status, Status::Cancelled);
+}
+
+#[test]
+fn a_result_that_comes_after_all_leaves_the_run_paused() {
+    let mut world = paused_then_unknown();
+    assert_eq!(world.returned(json!("paid after all")), Next::Rest);
+    assert_eq!((world.run.status, world.run.was_paused), (Status::Paused, false));
+    assert!(world.kinds().ends_with("paused outcome_unknown tool_returned paused"), "{}", world.kinds());
+}
+
+#[test]
+fn a_resume_before_the_outcome_becomes_unknown_ends_the_pause() {
+    let mut world = World::launched(10);
+    world.reply(None, &[("p", "pay", "{}")]);
+    world.started(EPOCH);
+    world.command(&Command::Pause).expect("paused");
+    world.command(&Command::Resume).expect("resumed");
+    world.settle(Epoch(2));
+    assert_eq!((world.run.status, world.run.was_paused), (Status::Undecided, false));
+    decide(&mut world, Decision::DidNotHappen);
+    assert_eq!(world.run.status, Status::Running);
+}
+
+#[test]
+fn a_pause_outlives_a_quarantine() {
+    let mut world = World::launched(10);
+    world.command(&Command::Pause).expect("paused");
+    world.record(Event::Quarantined { reason: "three deaths".to_owned() });
+    world.command(&Command::Release).expect("released");
+    assert_eq!((world.run.status, world.run.was_paused), (Status::Paused, false));
+    world.command(&Command::Resume).expect("resumed");
+    world.record(Event::Quarantined { reason: "three deaths".to_owned() });
+    world.command(&Command::Release).expect("released");
+    assert_eq!(world.run.status, Status::Running);
+}
+
+/// Before reducer 3 a decision let such a run go on: what was written then still folds.
+#[test]
+fn a_history_in_which_the_pause_was_forgotten_folds_as_it_did() {
+    let mut world = paused_then_unknown();
+    let older = Run { was_paused: false, ..world.run.clone() };
+    assert!(older.is_fold(&world.run, 2) && !older.is_fold(&world.run, 3));
+    let call = world.run.front().expect("a call").call.id;
+    world.record(Event::OutcomeDecided { call, decision: Decision::DidNotHappen });
+    assert_eq!((world.run.status, world.run.was_paused), (Status::Running, false));
+    world.started(Epoch(2));
+}

@@ -6,8 +6,8 @@ mod common;
 use common::{EPOCH, World};
 use expect_test::expect;
 use piton_core::{
-    Command, Decision, EVENTS_MAX, Epoch, Event, Interrupt, Limits, Next, Refusal, Run, Status, StuckReason,
-    merge, next,
+    Command, Decision, EVENTS_MAX, Epoch, Event, Interrupt, Limits, Next, REDUCER, Refusal, Run, Status,
+    StuckReason, merge, next,
 };
 use serde_json::{Value, json};
 
@@ -277,12 +277,12 @@ fn a_fold_that_an_older_reducer_began_is_compared_as_far_as_it_counted() {
     let mut stored = serde_json::to_value(&world.run).expect("json");
     stored.as_object_mut().expect("an object").remove("streak");
     let older: Run = serde_json::from_value(stored).expect("a run");
-    assert!(older.is_fold(&world.run) && world.run.is_fold(&world.run));
-    assert!(!World::launched(9).run.is_fold(&World::launched(10).run), "what it did count is compared");
+    assert!(older.is_fold(&world.run, 1) && world.run.is_fold(&world.run, REDUCER));
+    assert!(!World::launched(9).run.is_fold(&World::launched(10).run, 1), "what it did count is compared");
     // The rest of its life counts from there; after a human's word the whole of it is compared again.
     let more = Event::Paused;
     let (older, newer) = (older.apply(&more).expect("legal"), world.run.apply(&more).expect("legal"));
-    assert!(older.is_fold(&newer) && !newer.is_fold(&older));
+    assert!(older.is_fold(&newer, REDUCER) && !newer.is_fold(&older, REDUCER));
 }
 
 /// A run whose history has `events` events, all pauses and resumes.

@@ -114,7 +114,7 @@ async fn replays(
     // A live worker may have written between the two reads: only the events up to the row's version count.
     let counted = events.iter().take(usize::try_from(stored.run.version).unwrap_or(usize::MAX));
     Ok(match Run::replay(counted.map(|recorded| &recorded.event)) {
-        Ok(run) if stored.run.is_fold(&run) => Ok(()),
+        Ok(run) if stored.run.is_fold(&run, row.try_get(6)?) => Ok(()),
         Ok(_) => Err("its events fold to another state".to_owned()),
         Err(error) => Err(error.to_string()),
     })
