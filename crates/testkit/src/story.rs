@@ -24,10 +24,14 @@ const CANCELLED_LINE: u64 = 8;
 const TURNS_BEFORE_PAUSE: u64 = 5;
 const ANSWER: &str = "The story is told.";
 
-/// One telling of the story.
+/// The account that it books on, and the tags of its two tasks.
+const ACCOUNT: &str = "teller";
+const LONG: &str = "story";
+const CANCELLED: &str = "cancelled-story";
+
+/// One telling of the story. It wants a model and a ledger of its own.
 #[derive(Debug)]
 pub struct Story {
-    number: u64,
     /// Held until the first run is paused.
     gate: Gate,
     /// The runs' ids, from when their launch was acknowledged.
@@ -63,10 +67,10 @@ impl Story {
         )
     }
 
-    /// Gives the model its part. Each number tells a story of its own.
-    pub fn new(model: &ScriptedModel, number: u64) -> Self {
+    /// Gives the model its part.
+    pub fn new(model: &ScriptedModel) -> Self {
         let gate = Gate::new();
-        let book = |line: u64| json!({ "account": account(number), "line": line });
+        let book = |line: u64| json!({ "account": ACCOUNT, "line": line });
         let sum = |a: u64| json!({ "a": a, "b": 3 });
         let several =
             vec![Call::new("sum_numbers", &sum(4)), Call::new("post", &book(4)), Call::new("book", &book(5))];
@@ -80,15 +84,15 @@ impl Story {
             Say::call("book", book(6)),
             Say::answer(ANSWER),
         ];
-        model.script(&long_tag(number), long);
+        model.script(LONG, long);
         let never = Gate::new();
         let cancelled = [
             Say::call("post", book(7)),
             Say::call("ship", book(CANCELLED_LINE)),
             Say::answer("never said").held_by(&never),
         ];
-        model.script(&cancelled_tag(number), cancelled);
-        Self { number, gate, long: None, cancelled: None, is_over: false, said: Said::default() }
+        model.script(CANCELLED, cancelled);
+        Self { gate, long: None, cancelled: None, is_over: false, said: Said::default() }
     }
 
     /// Whether both runs are at their end.
@@ -108,7 +112,7 @@ impl Story {
 
     async fn look(&mut self, hands: &Caller, eyes: &Caller, ledger: &Ledger) -> Option<()> {
         if self.long.is_none() {
-            self.long = Some(launch(&long_tag(self.number), hands).await?);
+            self.long = Some(launch(LONG, hands).await?);
         }
         let id = self.long.clone()?;
         let run = eyes.try_get(&format!("/v1/runs/{id}")).await?;
@@ -116,7 +120,7 @@ impl Story {
             return self.attend_long(&run, hands, eyes, ledger).await;
         }
         if self.cancelled.is_none() {
-            self.cancelled = Some(launch(&cancelled_tag(self.number), hands).await?);
+            self.cancelled = Some(launch(CANCELLED, hands).await?);
         }
         let id = self.cancelled.clone()?;
         let run = eyes.try_get(&format!("/v1/runs/{id}")).await?;
@@ -131,7 +135,7 @@ impl Story {
         ledger: &Ledger,
     ) -> Option<()> {
         match run["status"].as_str()? {
-            "running" if run["turns"] == TURNS_BEFORE_PAUSE && !was_paused(run, eyes).await? => {
+            "running" if is_before_gate(run) && !was_paused(run, eyes).await? => {
                 command(run, "pause", hands).await
             }
             "running" => Some(()),
@@ -145,18 +149,18 @@ impl Story {
                 self.said.attend(hands, ledger, |_| "blue".to_owned()).await;
                 Some(())
             }
-            status => panic!("story {}: the first run is {status}: {run:#}", self.number),
+            status => panic!("the first run is {status}: {run:#}"),
         }
     }
 
     async fn attend_cancelled(&mut self, run: &Value, hands: &Caller, ledger: &Ledger) -> Option<()> {
         match run["status"].as_str()? {
             "cancelled" => self.is_over = true,
-            "running" if ledger.booked(&account(self.number), CANCELLED_LINE).await.is_empty() => {}
+            "running" if ledger.booked(ACCOUNT, CANCELLED_LINE).await.is_empty() => {}
             "running" => return command(run, "cancel", hands).await,
             "undecided" => self.said.attend(hands, ledger, |_| "blue".to_owned()).await,
             "cancelling" => {}
-            status => panic!("story {}: the second run is {status}: {run:#}", self.number),
+            status => panic!("the second run is {status}: {run:#}"),
         }
         Some(())
     }
@@ -171,7 +175,7 @@ impl Story {
             let id = id.as_ref().expect("the story is over");
             let run = caller.try_get(&format!("/v1/runs/{id}")).await.expect("the server answers");
             let events = caller.try_events(id).await.expect("the server answers");
-            assert_eq!(clerk::trouble_with_events(self.number, &events), Vec::<String>::new(), "{events:#?}");
+            assert_eq!(clerk::trouble_with_events(0, &events), Vec::<String>::new(), "{events:#?}");
             tale.add(&run, &events);
         }
         tale
@@ -181,9 +185,9 @@ impl Story {
     pub async fn trouble_with_ledger(&self, ledger: &Ledger) -> Vec<String> {
         let mut trouble = Vec::new();
         for line in 1..=LINES {
-            let booked = ledger.booked(&account(self.number), line).await;
+            let booked = ledger.booked(ACCOUNT, line).await;
             if booked.len() != 1 {
-                trouble.push(format!("story {}: line {line} is booked so: {booked:?}", self.number));
+                trouble.push(format!("line {line} is booked so: {booked:?}"));
             }
         }
         trouble
@@ -200,19 +204,12 @@ async fn command(run: &Value, verb: &str, hands: &Caller) -> Option<()> {
     hands.try_send(hands.request(Method::POST, &path)).await.ok().map(drop)
 }
 
+/// Whether the model is being asked, or about to be, for the reply that the gate holds.
+fn is_before_gate(run: &Value) -> bool {
+    run["turns"] == TURNS_BEFORE_PAUSE && run["pending"].as_array().is_some_and(Vec::is_empty)
+}
+
 async fn was_paused(run: &Value, eyes: &Caller) -> Option<bool> {
     let events = eyes.try_events(run["id"].as_str()?).await?;
     Some(events.iter().any(|event| event["type"] == "paused"))
-}
-
-fn long_tag(number: u64) -> String {
-    format!("story-{number}")
-}
-
-fn cancelled_tag(number: u64) -> String {
-    format!("cancelled-story-{number}")
-}
-
-fn account(number: u64) -> String {
-    format!("story-{number}")
 }

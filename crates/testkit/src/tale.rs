@@ -20,6 +20,7 @@ pub struct Tale {
     pub types: Vec<String>,
 }
 
+/// In the order they happened, each.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gist {
     pub facts: Vec<Value>,
@@ -28,10 +29,26 @@ pub struct Gist {
     pub ends: Vec<Value>,
 }
 
+impl Gist {
+    /// Where the two part first; `None` when they are the same.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let pairs =
+            [(&self.facts, &other.facts), (&self.commands, &other.commands), (&self.ends, &other.ends)];
+        pairs.into_iter().find_map(|(mine, theirs)| {
+            let place =
+                (0..mine.len().max(theirs.len())).find(|place| mine.get(*place) != theirs.get(*place))?;
+            let shown = |list: &[Value]| list.get(place).map_or("nothing".to_owned(), Value::to_string);
+            Some(format!("number {place} is {}, not {}", shown(mine), shown(theirs)))
+        })
+    }
+}
+
 impl Tale {
     pub(crate) fn add(&mut self, run: &Value, events: &[Value]) {
         let members = ["status", "steps", "max_steps", "turns", "usage", "final_answer", "error", "question"];
-        self.gist.ends.push(members.iter().map(|member| ((*member).to_owned(), run[member].clone())).collect());
+        self.gist
+            .ends
+            .push(members.iter().map(|member| ((*member).to_owned(), run[member].clone())).collect());
         let mut names = HashMap::new();
         for event in events {
             let kind = event["type"].as_str().expect("an event has a type");
@@ -87,7 +104,9 @@ fn fact(kind: &str, data: &Value, call: Value) -> Option<Value> {
                 .flatten()
                 .map(|call| json!([call["call_id"], call["name"], call["arguments"], call["kind"]]))
                 .collect();
-            Some(json!({ "turn": data["turn"], "text": data["text"], "calls": calls, "notes": data["notes"] }))
+            Some(
+                json!({ "turn": data["turn"], "text": data["text"], "calls": calls, "notes": data["notes"] }),
+            )
         }
         _ => Some(json!({ "type": kind, "call": call, "data": without_ids(data) })),
     }
