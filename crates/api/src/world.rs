@@ -189,6 +189,7 @@ impl World {
             base: claim.fold.version,
             events,
             after: after.clone(),
+            outputs: Vec::new(),
             end,
         };
         let outcome = self.store.commit(commit).await.expect("committed");
@@ -208,6 +209,7 @@ impl World {
                     result: json!(5),
                     took_ms: 1,
                     attempt: 1,
+                    full_bytes: None,
                 });
             }
         }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 /// What a ring says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ring {
+pub enum Ring {
     /// A job is due (and there are events to see, too).
     Job,
     /// Only events.
@@ -37,12 +37,19 @@ pub struct Bell {
 
 #[derive(Debug)]
 struct Inner {
-    dir: PathBuf,
-    name: String,
-    sender: Option<StdDatagram>,
+    /// Where the other processes' bells hang; `None` where there are none.
+    line: Option<Line>,
     jobs: watch::Sender<u64>,
     events: watch::Sender<u64>,
     listener: std::sync::Mutex<Option<tokio::task::AbortHandle>>,
+}
+
+/// This process's socket and the folder that it is in.
+#[derive(Debug)]
+struct Line {
+    dir: PathBuf,
+    name: String,
+    sender: Option<StdDatagram>,
 }
 
 /// Waits for rings of one sort. Rings that come while nobody waits are not lost, only joined to one.
@@ -69,20 +76,27 @@ impl Bell {
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
             .inspect_err(|error| tracing::warn!(%error, "no doorbell: looking for work now and then instead"))
             .ok();
-        let bell = Self {
-            inner: Arc::new(Inner {
-                dir: dir.to_owned(),
-                name,
-                sender,
-                jobs: watch::Sender::new(0),
-                events: watch::Sender::new(0),
-                listener: std::sync::Mutex::new(None),
-            }),
-        };
+        let bell = Self::on(Some(Line { dir: dir.to_owned(), name, sender }));
         if let Err(error) = bell.listen() {
             tracing::warn!(%error, "no doorbell: looking for work now and then instead");
         }
         bell
+    }
+
+    /// A bell that is heard where it is rung and nowhere else.
+    pub fn unconnected() -> Self {
+        Self::on(None)
+    }
+
+    fn on(line: Option<Line>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                line,
+                jobs: watch::Sender::new(0),
+                events: watch::Sender::new(0),
+                listener: std::sync::Mutex::new(None),
+            }),
+        }
     }
 
     /// Rings of jobs that are due.
@@ -96,7 +110,8 @@ impl Bell {
     }
 
     fn listen(&self) -> io::Result<()> {
-        let socket = UnixDatagram::bind(self.inner.dir.join(&self.inner.name))?;
+        let Some(line) = &self.inner.line else { return Ok(()) };
+        let socket = UnixDatagram::bind(line.dir.join(&line.name))?;
         let (jobs, events) = (self.inner.jobs.clone(), self.inner.events.clone());
         let task = tokio::spawn(async move {
             let mut byte = [0_u8; 1];
@@ -117,14 +132,13 @@ impl Bell {
     }
 
     /// Rings in this process and in every other that listens beside this database.
-    pub(crate) fn ring(&self, ring: Ring) {
+    pub fn ring(&self, ring: Ring) {
         sound(&self.inner.jobs, &self.inner.events, ring.byte());
-        let Some(sender) = &self.inner.sender else { return };
-        let Ok(entries) = std::fs::read_dir(&self.inner.dir) else { return };
+        let Some(Line { dir, name: ours, sender: Some(sender) }) = &self.inner.line else { return };
+        let Ok(entries) = std::fs::read_dir(dir) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let is_bell =
-                name.to_str().is_some_and(|name| name.ends_with(".bell") && name != self.inner.name);
+            let is_bell = name.to_str().is_some_and(|name| name.ends_with(".bell") && name != ours.as_str());
             if !is_bell {
                 continue;
             }
@@ -140,7 +154,9 @@ impl Bell {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(self.dir.join(&self.name));
+        if let Some(line) = &self.line {
+            let _ = std::fs::remove_file(line.dir.join(&line.name));
+        }
         if let Ok(mut listener) = self.listener.lock()
             && let Some(task) = listener.take()
         {

@@ -10,19 +10,19 @@ mod lock;
 mod sqlite;
 mod types;
 
-pub use bell::{Bell, Listener};
+pub use bell::{Bell, Listener, Ring};
 pub use clock::Clock;
 pub use error::{CommandError, Error};
 pub use lock::{Slots, WorkerLock};
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
-    Check, Claim, Commit, CommitOutcome, Death, IdempotencyKey, InboxItem, JobKind, Lane, Launch, Launched,
-    Lost, LostAttempt, LostWorker, QueueStats, Readiness, RunFilter, RunPage, RunRow, StepEnd, Verdict,
-    WorkerRow,
+    Check, Claim, Commit, CommitOutcome, Death, FullOutput, IdempotencyKey, InboxItem, JobKind, Lane, Launch, Launched,
+    Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter, RunPage, RunRow,
+    StepEnd, Verdict, WorkerRow,
 };
 
 use async_trait::async_trait;
-use piton_core::{Agent, AgentDigest, Command, Epoch, Recorded, RunId, WorkerId};
+use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Recorded, RunId, WorkerId};
 
 /// One database of runs, shared by any number of processes.
 ///
@@ -53,6 +53,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// The events after `after` (0: from the first), in order, at most `limit`.
     async fn events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error>;
+
+    /// The whole output of a call whose event shows only its beginning; `None` for any other call.
+    async fn output(&self, run: RunId, call: CallId) -> Result<Option<String>, Error>;
 
     /// The version of each of these runs that exists: what a live view needs to see whether there is more to read.
     async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error>;
@@ -97,8 +100,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// epoch holds it. Not synced to disk.
     async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error>;
 
-    /// The workers that look dead to `me`: their lock is free, or their lease lapsed and its row is still there.
-    async fn lost_workers(&self, me: &WorkerId) -> Result<Vec<LostWorker>, Error>;
+    /// Every other worker that is registered, however long ago it fell silent.
+    async fn peers(&self, me: &WorkerId) -> Result<Vec<Peer>, Error>;
 
     /// Ends a dead worker's ownership: its runs get a job each, and those it was busy with go apart. Returns how many
     /// runs there were. A live worker of that id (its lease was renewed since) is left alone.
@@ -109,6 +112,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Derives missing wake-ups from the runs: each runnable one without owner and job gets a job. Returns how many.
     async fn sweep(&self) -> Result<u64, Error>;
+
+    /// Makes those jobs due again that were due already, and are not by a clock that was set back. Returns how many.
+    async fn clock_set_back(&self) -> Result<u64, Error>;
 
     /// Recovers what a dead process's worker held and finds out which runs may have taken it down. A death by its own
     /// doing counts against the run that alone can have caused it; the third in a row, with no whole step in between,

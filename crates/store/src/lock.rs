@@ -11,14 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use piton_core::{RunId, WorkerId};
 
-/// Whether a worker's process is there, as far as its lock tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Liveness {
-    Alive,
-    Dead,
-    /// No lock to ask: only the lease tells.
-    Unknown,
-}
+use crate::PeerLock;
 
 /// Bytes of a slot: a run's id as text.
 const SLOT_BYTES: u64 = 36;
@@ -100,7 +93,7 @@ impl WorkerLock {
                 "the lock file was removed while it was taken",
             ));
         }
-        if probe(dir, worker) != Liveness::Alive {
+        if probe(dir, worker) != PeerLock::Held {
             let _ = std::fs::remove_file(&path);
             return Ok(None);
         }
@@ -123,14 +116,14 @@ impl Drop for WorkerLock {
 }
 
 /// Asks whether a worker lives. Probers share the lock, so that two of them do not take each other for it.
-pub(crate) fn probe(dir: &Path, worker: &WorkerId) -> Liveness {
+pub(crate) fn probe(dir: &Path, worker: &WorkerId) -> PeerLock {
     let Ok(file) = File::open(path_of(dir, worker)) else {
-        return Liveness::Unknown;
+        return PeerLock::Unknown;
     };
     match file.try_lock_shared() {
-        Ok(()) => Liveness::Dead,
-        Err(TryLockError::WouldBlock) => Liveness::Alive,
-        Err(TryLockError::Error(_)) => Liveness::Unknown,
+        Ok(()) => PeerLock::Free,
+        Err(TryLockError::WouldBlock) => PeerLock::Held,
+        Err(TryLockError::Error(_)) => PeerLock::Unknown,
     }
 }
 
@@ -156,12 +149,12 @@ mod tests {
     fn a_held_lock_is_alive_and_a_dropped_one_is_unknown() {
         let dir = tempfile::tempdir().expect("a folder");
         let worker = WorkerId::new("w-1");
-        assert_eq!(probe(dir.path(), &worker), Liveness::Unknown);
+        assert_eq!(probe(dir.path(), &worker), PeerLock::Unknown);
         let lock = WorkerLock::take(dir.path(), &worker).expect("lock").expect("flock works here");
-        assert_eq!(probe(dir.path(), &worker), Liveness::Alive);
+        assert_eq!(probe(dir.path(), &worker), PeerLock::Held);
         assert!(WorkerLock::take(dir.path(), &worker).is_err(), "a second holder is refused");
         drop(lock);
-        assert_eq!(probe(dir.path(), &worker), Liveness::Unknown);
+        assert_eq!(probe(dir.path(), &worker), PeerLock::Unknown);
     }
 
     #[test]
@@ -187,8 +180,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let worker = WorkerId::new("w-2");
         File::create(path_of(dir.path(), &worker)).expect("file");
-        assert_eq!(probe(dir.path(), &worker), Liveness::Dead);
+        assert_eq!(probe(dir.path(), &worker), PeerLock::Free);
         remove(dir.path(), &worker);
-        assert_eq!(probe(dir.path(), &worker), Liveness::Unknown);
+        assert_eq!(probe(dir.path(), &worker), PeerLock::Unknown);
     }
 }

@@ -1,6 +1,7 @@
 //! What goes into the store and comes out of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use piton_core::{Agent, CallId, Epoch, Event, Interrupt, Pending, Run, RunId, Status, Usage, WorkerId};
 
@@ -126,6 +127,8 @@ pub struct WorkerRow {
     pub concurrency: u32,
     pub version: String,
     pub started_at_ms: i64,
+    pub lease_ms: u64,
+    /// By the wall clock, so for people: another worker's lease is judged by whether this changes.
     pub expires_at_ms: i64,
     /// Runs it holds now. Not written, only read.
     pub runs: u32,
@@ -190,7 +193,16 @@ pub struct Commit {
     pub events: Vec<Event>,
     /// The run after them.
     pub after: Run,
+    /// What these events were cut of.
+    pub outputs: Vec<FullOutput>,
     pub end: StepEnd,
+}
+
+/// The whole of a tool's output, kept beside the event that shows only its beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FullOutput {
+    pub call: CallId,
+    pub text: Arc<str>,
 }
 
 /// What becomes of the run's ownership with a commit.
@@ -215,6 +227,29 @@ pub enum CommitOutcome {
     Behind { newer: Box<Run> },
 }
 
+/// Another worker, and whether its process is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    pub id: WorkerId,
+    /// Changes with every renewal.
+    pub expires_at_ms: i64,
+    pub lease_ms: u64,
+    pub lock: PeerLock,
+    /// What its threads were polling, where a free lock tells.
+    pub busy_with: Vec<RunId>,
+}
+
+/// What the lock that dies with a worker tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerLock {
+    /// Its process is there, though it may stand still.
+    Held,
+    /// Its process is gone.
+    Free,
+    /// It has no lock here: only its lease tells.
+    Unknown,
+}
+
 /// A worker that looks dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostWorker {
@@ -222,7 +257,7 @@ pub struct LostWorker {
     /// The lease as it was when it looked dead: recovery checks that it is still the same.
     pub expires_at_ms: i64,
     pub why: Lost,
-    /// What its threads were polling, where a free lock tells: each of these may have taken it down.
+    /// What its threads were polling when it died: each of these may have taken it down.
     pub busy_with: Vec<RunId>,
 }
 
@@ -268,8 +303,8 @@ pub struct LostAttempt {
 pub enum Lost {
     /// Its process is gone: the kernel let go of its lock.
     LockFree,
-    /// It did not renew its lease in time. Counts only for a taker that could itself write meanwhile: a stalled disk
-    /// is not everybody's death.
+    /// It did not renew its lease for as long as that is, by the taker's own clock. Counts only for a taker that could
+    /// itself write meanwhile: a stalled disk is not everybody's death.
     LeaseLapsed,
 }
 

@@ -11,8 +11,8 @@ use piton_core::{
 };
 use piton_store::{
     Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, IdempotencyKey, JobKind, Lane, Launch,
-    Lost, LostWorker, QueueStats, RunFilter, SqliteOptions, SqliteStore, StepEnd, Store, Verdict, WorkerLock,
-    WorkerRow,
+    Lost, LostWorker, PeerLock, QueueStats, RunFilter, SqliteOptions, SqliteStore, StepEnd, Store, Verdict,
+    WorkerLock, WorkerRow,
 };
 use uuid::Uuid;
 
@@ -50,6 +50,7 @@ impl World {
             concurrency: 1,
             version: "0".to_owned(),
             started_at_ms: now_ms,
+            lease_ms: LEASE_MS.unsigned_abs(),
             expires_at_ms: now_ms + LEASE_MS,
             runs: 0,
         };
@@ -104,6 +105,11 @@ fn launch(task: &str) -> Launch {
     }
 }
 
+/// A worker as it registered, taken for dead.
+fn lost(worker: &WorkerId, why: Lost, busy_with: &[RunId]) -> LostWorker {
+    LostWorker { id: worker.clone(), expires_at_ms: START_MS + LEASE_MS, why, busy_with: busy_with.to_vec() }
+}
+
 fn failure() -> Event {
     Event::ModelFailed { error: "down".to_owned(), tries: 1 }
 }
@@ -119,6 +125,7 @@ fn commit(claim: &Claim, worker: &WorkerId, ordinal: u32, events: &[Event], end:
         base: claim.fold.version,
         events: events.to_vec(),
         after,
+        outputs: Vec::new(),
         end,
     }
 }
@@ -179,15 +186,30 @@ async fn a_job_is_taken_once_by_priority_and_then_by_age() {
 }
 
 #[tokio::test]
-async fn a_worker_without_a_lease_takes_nothing() {
+async fn a_worker_that_was_taken_for_dead_takes_nothing() {
     let world = World::new().await;
     world.launch("x").await;
     assert!(world.claim(&WorkerId::new("unknown")).await.is_empty());
     let worker = world.worker("w").await;
-    world.clock.advance(LEASE_MS);
-    assert!(world.claim(&worker).await.is_empty(), "its lease has lapsed");
-    assert!(world.store.renew(&worker, world.clock.now_ms() + LEASE_MS).await.expect("renewed"));
-    assert_eq!(world.claim(&worker).await.len(), 1);
+    let lost = lost(&worker, Lost::LeaseLapsed, &[]);
+    assert_eq!(world.store.recover(&lost).await.expect("recovered"), 0);
+    assert!(world.claim(&worker).await.is_empty(), "nobody would look after what it took");
+    assert!(!world.store.renew(&worker, i64::MAX).await.expect("answered"));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_parks_no_run_and_forgets_no_worker() {
+    let world = World::new().await;
+    let run = world.launch("x").await;
+    let (a, b) = (world.worker("a").await, world.worker("b").await);
+    world.clock.advance(-3_600_000);
+    assert!(world.claim(&a).await.is_empty(), "its job lies in the future now");
+    assert_eq!(world.store.clock_set_back().await.expect("mended"), 1);
+    assert_eq!(world.store.clock_set_back().await.expect("mended"), 0);
+    assert_eq!(world.claim_one(&a).await.run, run);
+    world.clock.advance(7 * 24 * 3_600_000);
+    let peers = world.store.peers(&b).await.expect("read");
+    assert_eq!(peers.iter().map(|peer| &peer.id).collect::<Vec<_>>(), [&a], "a week later it is still known");
 }
 
 #[tokio::test]
@@ -196,12 +218,7 @@ async fn a_commit_under_another_epoch_writes_nothing() {
     let run = world.launch("x").await;
     let (a, b) = (world.worker("a").await, world.worker("b").await);
     let old = world.claim_one(&a).await;
-    let lost = LostWorker {
-        id: a.clone(),
-        expires_at_ms: START_MS + LEASE_MS,
-        why: Lost::LeaseLapsed,
-        busy_with: Vec::new(),
-    };
+    let lost = lost(&a, Lost::LeaseLapsed, &[]);
     assert_eq!(world.store.recover(&lost).await.expect("recovered"), 1);
     let before = world.row(run).await;
     let late = commit(&old, &a, 1, &[failure()], StepEnd::Done);
@@ -321,29 +338,28 @@ async fn a_worker_that_renewed_after_it_looked_dead_keeps_its_runs() {
     let run = world.launch("x").await;
     let (a, b) = (world.worker("a").await, world.worker("b").await);
     world.claim_one(&a).await;
-    world.clock.advance(LEASE_MS);
-    world.store.renew(&b, world.clock.now_ms() + LEASE_MS).await.expect("renewed");
-    let lost = world.store.lost_workers(&b).await.expect("looked");
-    assert_eq!(lost.iter().map(|lost| (&lost.id, lost.why)).collect::<Vec<_>>(), [(&a, Lost::LeaseLapsed)]);
+    let peers = world.store.peers(&b).await.expect("looked");
+    assert_eq!((&peers[0].id, peers[0].lock, peers.len()), (&a, PeerLock::Unknown, 1));
+    world.clock.advance(1);
     world.store.renew(&a, world.clock.now_ms() + LEASE_MS).await.expect("renewed");
-    assert_eq!(world.store.recover(&lost[0]).await.expect("answered"), 0);
+    assert_eq!(world.store.recover(&lost(&a, Lost::LeaseLapsed, &[])).await.expect("answered"), 0);
     assert_eq!(world.row(run).await.owner, Some(a));
 }
 
 #[tokio::test]
 async fn a_free_lock_tells_of_a_death_before_the_lease_does() {
     let world = World::new().await;
-    world.launch("x").await;
+    let run = world.launch("x").await;
     let (a, b) = (world.worker("a").await, world.worker("b").await);
     let lock = WorkerLock::take(world.store.lock_dir(), &a).expect("taken").expect("kept");
     world.claim_one(&a).await;
-    assert!(world.store.lost_workers(&b).await.expect("looked").is_empty());
+    assert_eq!(world.store.peers(&b).await.expect("looked")[0].lock, PeerLock::Held);
     drop(lock);
     // A process that is killed leaves its file behind.
-    std::fs::File::create(world.store.lock_dir().join("a.lock")).expect("a file");
-    let lost = world.store.lost_workers(&b).await.expect("looked");
-    assert_eq!(lost[0].why, Lost::LockFree);
-    assert_eq!(world.store.recover(&lost[0]).await.expect("recovered"), 1);
+    std::fs::write(world.store.lock_dir().join("a.lock"), run.to_string()).expect("a file");
+    let peer = world.store.peers(&b).await.expect("looked").remove(0);
+    assert_eq!((peer.lock, peer.busy_with), (PeerLock::Free, vec![run]));
+    assert_eq!(world.store.recover(&lost(&a, Lost::LockFree, &[])).await.expect("recovered"), 1);
     assert!(!world.store.renew(&a, i64::MAX).await.expect("answered"), "it owns nothing any more");
     assert!(!world.store.lock_dir().join("a.lock").exists());
     assert_eq!(world.claim_one(&b).await.attempt, 2);
@@ -383,12 +399,7 @@ async fn a_call_is_not_made_again_while_the_worker_that_began_it_is_still_there(
     };
     let begun = commit(&claim, &frozen, 1, &[replied, started], StepEnd::GoesOn);
     world.store.commit(begun).await.expect("committed");
-    let lost = LostWorker {
-        id: frozen.clone(),
-        expires_at_ms: START_MS + LEASE_MS,
-        why: Lost::LeaseLapsed,
-        busy_with: Vec::new(),
-    };
+    let lost = lost(&frozen, Lost::LeaseLapsed, &[]);
     world.store.recover(&lost).await.expect("recovered");
     let claim = world.claim_one(&other).await;
     let unknown = Event::OutcomeUnknown { call: call.id, reason: "gone".to_owned() };
@@ -511,12 +522,7 @@ async fn kills_from_outside_and_ambiguous_deaths_blame_nobody() {
     let c = world.launch("c").await;
     let worker = world.worker("w-5").await;
     world.claim_one(&worker).await;
-    let lost = LostWorker {
-        id: worker.clone(),
-        expires_at_ms: START_MS + LEASE_MS,
-        why: Lost::LockFree,
-        busy_with: vec![c],
-    };
+    let lost = lost(&worker, Lost::LockFree, &[c]);
     assert_eq!(world.store.recover(&lost).await.expect("recovered"), 1);
     let death = Death { worker, how: "signal 11 (SIGSEGV)".to_owned(), own_doing: true };
     assert_eq!(world.store.died(&death).await.expect("judged"), [Verdict::Blamed { run: c, deaths: 1 }]);

@@ -1,10 +1,11 @@
 //! The worker's right to own runs: taken, renewed, lost; and what it does about others that lost theirs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use piton_core::WorkerId;
-use piton_store::{Clock, Lost, Slots, Store, WorkerLock, WorkerRow};
+use piton_store::{Clock, Lost, LostWorker, Peer, PeerLock, Slots, Store, WorkerLock, WorkerRow};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,7 @@ impl Lease {
                 concurrency: options.concurrency,
                 version: options.version.clone(),
                 started_at_ms: now_ms,
+                lease_ms: options.lease_ms,
                 expires_at_ms: now_ms.saturating_add_unsigned(options.lease_ms),
                 runs: 0,
             };
@@ -92,8 +94,14 @@ impl Lease {
             lost: lost.clone(),
             opener,
         };
-        let recovering =
-            Recovering { store: Arc::clone(&deps.store), worker: worker.clone(), length, open: open.clone() };
+        let recovering = Recovering {
+            store: Arc::clone(&deps.store),
+            clock: deps.clock.clone(),
+            worker: worker.clone(),
+            length,
+            open: open.clone(),
+            seen: HashMap::new(),
+        };
         Ok(Some(Self {
             store: Arc::clone(&deps.store),
             worker: worker.clone(),
@@ -187,34 +195,49 @@ impl Renewing {
 
 struct Recovering {
     store: Arc<dyn Store>,
+    clock: Clock,
     worker: WorkerId,
     length: Duration,
     open: watch::Receiver<bool>,
+    /// When each of the others was last seen to renew, by the monotonic clock: a wall clock that is set ends no lease.
+    seen: HashMap<WorkerId, (i64, Instant)>,
 }
 
 impl Recovering {
-    async fn run(self) {
+    async fn run(mut self) {
         let mut sweep_at = Instant::now();
-        let mut able_since: Option<Instant> = None;
+        // Jobs may lie in the future since before this process was started.
+        let mut set_back = true;
+        let (mut looked_at, mut wall_ms) = (Instant::now(), self.clock.now_ms());
         loop {
             tokio::time::sleep(LOOK).await;
-            // A lapsed lease counts only after we could write for a third of one: a stalled disk is not
+            // Where we stood still or cannot renew, the others may not have been able to either: a stalled disk is not
             // everybody's death.
-            if !*self.open.borrow() {
-                able_since = None;
-            } else if able_since.is_none() {
-                able_since = Some(Instant::now());
+            let stood_still = looked_at.elapsed() >= LOOK + self.length / 3;
+            if stood_still || !*self.open.borrow() {
+                self.seen.clear();
             }
-            let able = able_since.is_some_and(|since| since.elapsed() >= self.length / 3);
-            match self.store.lost_workers(&self.worker).await {
-                Ok(lost) => {
-                    for lost in lost.into_iter().filter(|lost| able || lost.why == Lost::LockFree) {
+            looked_at = Instant::now();
+            match self.store.peers(&self.worker).await {
+                Ok(peers) => {
+                    for lost in self.lost_among(peers) {
                         self.recover(&lost).await;
                     }
                 }
                 Err(error) => {
-                    able_since = None;
+                    self.seen.clear();
                     tracing::debug!(%error, "cannot look after the others");
+                }
+            }
+            set_back |= self.clock.now_ms() < std::mem::replace(&mut wall_ms, self.clock.now_ms());
+            if set_back {
+                match self.store.clock_set_back().await {
+                    Ok(0) => set_back = false,
+                    Ok(jobs) => {
+                        set_back = false;
+                        tracing::warn!(jobs, "the clock was set back; jobs that were due are due again");
+                    }
+                    Err(error) => tracing::debug!(%error, "cannot look for jobs in the future"),
                 }
             }
             if sweep_at <= Instant::now() {
@@ -230,7 +253,33 @@ impl Recovering {
         }
     }
 
-    async fn recover(&self, lost: &piton_store::LostWorker) {
+    fn lost_among(&mut self, peers: Vec<Peer>) -> Vec<LostWorker> {
+        let now = Instant::now();
+        self.seen.retain(|id, _| peers.iter().any(|peer| peer.id == *id));
+        let mut lost = Vec::new();
+        for Peer { id, expires_at_ms, lease_ms, lock, busy_with } in peers {
+            let renewed = self.seen.entry(id.clone()).or_insert((expires_at_ms, now));
+            if renewed.0 != expires_at_ms {
+                *renewed = (expires_at_ms, now);
+            }
+            let lapsed = now.duration_since(renewed.1) >= Duration::from_millis(lease_ms);
+            match lock {
+                PeerLock::Free => lost.push(LostWorker { id, expires_at_ms, why: Lost::LockFree, busy_with }),
+                PeerLock::Held | PeerLock::Unknown if lapsed => {
+                    lost.push(LostWorker {
+                        id,
+                        expires_at_ms,
+                        why: Lost::LeaseLapsed,
+                        busy_with: Vec::new(),
+                    });
+                }
+                PeerLock::Held | PeerLock::Unknown => {}
+            }
+        }
+        lost
+    }
+
+    async fn recover(&self, lost: &LostWorker) {
         match self.store.recover(lost).await {
             Ok(runs) => {
                 tracing::warn!(worker = %lost.id, runs, why = ?lost.why, "a worker vanished; its runs go on")

@@ -4,6 +4,9 @@ ALTER TABLE runs ADD COLUMN suspect TEXT;
 
 CREATE INDEX runs_suspect ON runs (suspect) WHERE suspect IS NOT NULL;
 
+-- How long the others wait for a sign of life. They wait by their own monotonic clocks: `expires_at` is for people.
+ALTER TABLE workers ADD COLUMN lease_ms INTEGER NOT NULL DEFAULT 10000;
+
 -- Attempts that ended with their worker, for whoever looks into a run.
 CREATE TABLE lost_attempts (
     run     TEXT    NOT NULL,

@@ -5,6 +5,7 @@ mod command;
 mod death;
 mod launch;
 mod open;
+mod output;
 mod read;
 mod rows;
 mod step;
@@ -14,18 +15,18 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use piton_core::{Agent, AgentDigest, Command, Decision, Epoch, Recorded, Refusal, RunId, WorkerId};
+use piton_core::{Agent, AgentDigest, CallId, Command, Decision, Epoch, Recorded, Refusal, RunId, WorkerId};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqlitePoolOptions;
 
 pub use open::Synchronous;
 use writer::{Fault, Writer};
 
-use crate::lock::{self, Liveness};
+use crate::lock;
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, Lost, LostAttempt, LostWorker, QueueStats, Readiness, RunFilter, RunPage, RunRow, Store,
-    Verdict, WorkerRow,
+    Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter, RunPage,
+    RunRow, Store, Verdict, WorkerRow,
 };
 
 /// Connections that read.
@@ -114,6 +115,10 @@ impl Store for SqliteStore {
         Ok(rows::read_events(&mut *self.reader().await?, run, after, limit).await?)
     }
 
+    async fn output(&self, run: RunId, call: CallId) -> Result<Option<String>, Error> {
+        Ok(output::read(&mut *self.reader().await?, run, call).await?)
+    }
+
     async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error> {
         Ok(read::versions(&mut *self.reader().await?, runs).await?)
     }
@@ -181,23 +186,9 @@ impl Store for SqliteStore {
         self.writer.write(step::HandBack { run, worker: worker.clone(), epoch }).await
     }
 
-    async fn lost_workers(&self, me: &WorkerId) -> Result<Vec<LostWorker>, Error> {
-        let workers = read::workers(&mut *self.reader().await?, self.clock.now_ms()).await?;
-        let now_ms = self.clock.now_ms();
-        Ok(workers
-            .into_iter()
-            .filter(|worker| worker.id != *me)
-            .filter_map(|worker| {
-                let lapsed = worker.expires_at_ms <= now_ms;
-                let why = match lock::probe(&self.live, &worker.id) {
-                    Liveness::Dead => Lost::LockFree,
-                    Liveness::Alive if lapsed => Lost::LeaseLapsed,
-                    Liveness::Unknown if lapsed => Lost::LeaseLapsed,
-                    Liveness::Alive | Liveness::Unknown => return None,
-                };
-                Some(self.lost(worker, why))
-            })
-            .collect())
+    async fn peers(&self, me: &WorkerId) -> Result<Vec<Peer>, Error> {
+        let workers = read::every_worker(&mut *self.reader().await?).await?;
+        Ok(workers.into_iter().filter(|worker| worker.id != *me).map(|worker| self.peer(worker)).collect())
     }
 
     async fn recover(&self, lost: &LostWorker) -> Result<u64, Error> {
@@ -214,9 +205,14 @@ impl Store for SqliteStore {
         self.writer.write(worker::Sweep).await
     }
 
+    async fn clock_set_back(&self) -> Result<u64, Error> {
+        self.writer.write(worker::ClockSetBack).await
+    }
+
     async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error> {
         for worker in read::incarnations(&mut *self.reader().await?, &death.worker).await? {
-            self.recover(&self.lost(worker, Lost::LockFree)).await?;
+            let Peer { id, expires_at_ms, busy_with, .. } = self.peer(worker);
+            self.recover(&LostWorker { id, expires_at_ms, why: Lost::LockFree, busy_with }).await?;
         }
         self.writer.write(death::Judge(death.clone())).await
     }
@@ -235,12 +231,19 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
-    fn lost(&self, worker: WorkerRow, why: Lost) -> LostWorker {
-        let busy_with = match why {
-            Lost::LockFree => lock::last_words(&self.live, &worker.id),
-            Lost::LeaseLapsed => Vec::new(),
+    fn peer(&self, worker: WorkerRow) -> Peer {
+        let lock = lock::probe(&self.live, &worker.id);
+        let busy_with = match lock {
+            PeerLock::Free => lock::last_words(&self.live, &worker.id),
+            PeerLock::Held | PeerLock::Unknown => Vec::new(),
         };
-        LostWorker { id: worker.id, expires_at_ms: worker.expires_at_ms, why, busy_with }
+        Peer {
+            id: worker.id,
+            expires_at_ms: worker.expires_at_ms,
+            lease_ms: worker.lease_ms,
+            lock,
+            busy_with,
+        }
     }
 
     /// The worker that began the run's open call and lost the run since, if its process is still there. A worker that
@@ -251,7 +254,7 @@ impl SqliteStore {
         Ok(began
             .filter(|began| began.epoch < row.epoch)
             .map(|began| began.worker)
-            .filter(|worker| lock::probe(&self.live, worker) == Liveness::Alive))
+            .filter(|worker| lock::probe(&self.live, worker) == PeerLock::Held))
     }
 
     async fn reader(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, Error> {

@@ -14,7 +14,7 @@ use crate::{InboxItem, Lane, LostAttempt, QueueStats, RunFilter, RunPage, Worker
 /// Rows of one page.
 const PAGE_MAX: u32 = 1000;
 /// What [`worker_row`] reads.
-const WORKERS: &str = "SELECT id, host, pid, concurrency, version, started_at, expires_at, \
+const WORKERS: &str = "SELECT id, host, pid, concurrency, version, started_at, lease_ms, expires_at, \
                        (SELECT count(*) FROM runs WHERE owner = workers.id) FROM workers";
 /// How long a worker whose lease lapsed is still listed.
 const LAPSED_SHOWN_MS: i64 = 60_000;
@@ -102,6 +102,12 @@ pub(super) async fn workers(conn: &mut SqliteConnection, now_ms: i64) -> Result<
     rows.iter().map(worker_row).collect()
 }
 
+/// However long ago it fell silent: its runs go on when somebody notices, be that a week later.
+pub(super) async fn every_worker(conn: &mut SqliteConnection) -> Result<Vec<WorkerRow>, Fault> {
+    let rows = sqlx::query(WORKERS).fetch_all(conn).await?;
+    rows.iter().map(worker_row).collect()
+}
+
 fn worker_row(row: &SqliteRow) -> Result<WorkerRow, Fault> {
     Ok(WorkerRow {
         id: WorkerId::new(row.try_get::<String, _>(0)?),
@@ -110,8 +116,9 @@ fn worker_row(row: &SqliteRow) -> Result<WorkerRow, Fault> {
         concurrency: row.try_get(3)?,
         version: row.try_get(4)?,
         started_at_ms: row.try_get(5)?,
-        expires_at_ms: row.try_get(6)?,
-        runs: row.try_get(7)?,
+        lease_ms: u64::try_from(row.try_get::<i64, _>(6)?).unwrap_or_default(),
+        expires_at_ms: row.try_get(7)?,
+        runs: row.try_get(8)?,
     })
 }
 

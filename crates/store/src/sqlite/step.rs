@@ -7,13 +7,14 @@ use piton_core::{Epoch, REDUCER, Run, RunId, WorkerId};
 use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 
+use super::output;
 use super::read::due;
 use super::rows::{append_events, dequeue, enqueue, epoch, fold_text, signed};
 use super::writer::{Fault, Transact};
 use crate::bell::Ring;
 use crate::{Claim, Commit, CommitOutcome, JobKind, Lane, StepEnd};
 
-/// Takes due jobs for a worker whose lease stands.
+/// Takes due jobs for a worker that nobody has taken for dead.
 pub(super) struct TakeJobs {
     pub(super) worker: WorkerId,
     pub(super) lane: Lane,
@@ -34,7 +35,7 @@ impl Transact for TakeJobs {
         let jobs = sqlx::query(
             "SELECT j.run, j.kind FROM jobs j JOIN runs r ON r.id = j.run \
              WHERE j.due_at <= ?1 AND r.owner IS NULL AND r.reducer <= ?2 AND (r.suspect IS NOT NULL) = ?5 \
-             AND EXISTS (SELECT 1 FROM workers WHERE id = ?3 AND expires_at > ?1) \
+             AND EXISTS (SELECT 1 FROM workers WHERE id = ?3) \
              ORDER BY j.priority DESC, j.due_at, j.run LIMIT ?4",
         )
         .bind(now_ms)
@@ -134,6 +135,9 @@ impl Commit {
     ) -> Result<(CommitOutcome, Option<Ring>), Fault> {
         if !self.events.is_empty() {
             append_events(conn, self.run, self.base, Some(self.epoch), &self.events, now_ms).await?;
+        }
+        for full in &self.outputs {
+            output::write(conn, self.run, full).await?;
         }
         let runnable = self.after.status.is_runnable();
         let kept = match self.end {

@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 
 use super::launch::KEY_LIFE_MS;
+use super::rows::signed;
 use super::writer::{Fault, Transact};
 use crate::bell::Ring;
 use crate::{LostWorker, WorkerRow};
@@ -24,8 +25,8 @@ impl Transact for Register {
     ) -> Result<(Self::Out, Option<Ring>), Fault> {
         let worker = &self.0;
         sqlx::query(
-            "INSERT INTO workers (id, host, pid, concurrency, version, started_at, expires_at) \
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO workers (id, host, pid, concurrency, version, started_at, lease_ms, expires_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )
         .bind(worker.id.as_str())
         .bind(&worker.host)
@@ -33,6 +34,7 @@ impl Transact for Register {
         .bind(worker.concurrency)
         .bind(&worker.version)
         .bind(worker.started_at_ms)
+        .bind(signed(worker.lease_ms))
         .bind(worker.expires_at_ms)
         .execute(conn)
         .await?;
@@ -200,6 +202,31 @@ impl Transact for Sweep {
             .execute(&mut *conn)
             .await?;
         Ok((mended, (mended > 0).then_some(Ring::Job)))
+    }
+}
+
+/// Brings jobs back from a future that a clock, since set back, has put them into.
+pub(super) struct ClockSetBack;
+
+#[async_trait]
+impl Transact for ClockSetBack {
+    type Out = u64;
+    const SYNCED: bool = false;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        // Due when they were enqueued: not those that are meant for later.
+        let woken = sqlx::query(
+            "UPDATE jobs SET due_at = ?1, enqueued_at = ?1 WHERE due_at > ?1 AND due_at <= enqueued_at",
+        )
+        .bind(now_ms)
+        .execute(conn)
+        .await?
+        .rows_affected();
+        Ok((woken, (woken > 0).then_some(Ring::Job)))
     }
 }
 
