@@ -1,6 +1,6 @@
 // The stand-in's runs: events in memory, told one after the other like a slow practice model would.
 import { randomUUID } from 'node:crypto';
-import { AGENTS, history, scriptFor } from './stories.mjs';
+import { AGENTS, history, LIMITS, scriptFor } from './stories.mjs';
 
 const OVER = ['complete', 'failed', 'cancelled', 'max_steps_reached', 'quarantined'];
 
@@ -40,7 +40,7 @@ class Run {
   }
 
   tell(type, data = {}, at_ms = Date.now()) {
-    const event = { id: this.events.length + 1, at: new Date(at_ms).toISOString(), type, v: 1, data };
+    const event = { id: this.events.length + 1, at: new Date(at_ms).toISOString(), type, v: 2, data };
     this.events.push(event);
     this.updated_ms = at_ms;
     fold(this.state, event, this);
@@ -66,6 +66,7 @@ class Run {
       task: this.task.slice(0, 200).replace(/\s+/g, ' '),
       steps,
       max_steps: this.max_steps,
+      limits: LIMITS,
       turns,
       version: this.events.length,
       tenant: 'default',
@@ -124,6 +125,7 @@ function fold(state, { type, data, at }, run) {
     id: data.call,
     kind,
     text,
+    stuck: kind === 'question' ? (state.stuck ?? null) : null,
     call: about(),
     started: kind === 'question' ? null : { worker: 'w-7f3a', epoch: 2, attempt: 1, at },
   });
@@ -139,6 +141,7 @@ function fold(state, { type, data, at }, run) {
     },
     tool_returned: drop,
     tool_failed: drop,
+    stuck: () => Object.assign(state, { pending: [data.call, ...state.pending], stuck: data.reason }),
     human_asked: () =>
       Object.assign(state, {
         status: 'waiting_human_input',
@@ -147,7 +150,7 @@ function fold(state, { type, data, at }, run) {
       }),
     human_answered() {
       drop();
-      Object.assign(state, { status: 'running', question: null });
+      Object.assign(state, { status: 'running', question: null, stuck: null });
     },
     outcome_unknown: () =>
       Object.assign(state, { status: 'undecided', question: question('unknown_outcome', data.reason) }),

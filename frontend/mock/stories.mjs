@@ -39,6 +39,8 @@ const MATH = [
   ),
 ];
 
+export const LIMITS = { tool_errors: 4, repeated_calls: 4, events: 50_000 };
+
 export const AGENTS = [
   {
     name: 'calculator',
@@ -47,6 +49,7 @@ export const AGENTS = [
       'You solve mathematical tasks with the tools you are given.\n\nUse a tool for every calculation; never calculate yourself. When a number is missing, ask for it with ask_human. When you have the answer, call final_answer with a short sentence that gives it.',
     model: 'gpt-5',
     max_steps: 10,
+    limits: LIMITS,
     tools: MATH,
   },
   {
@@ -55,6 +58,7 @@ export const AGENTS = [
     instructions: 'You book entries. Each entry is booked once.',
     model: 'gpt-5-mini',
     max_steps: 20,
+    limits: LIMITS,
     tools: [
       tool('book', 'Books one entry', { amount: number, text: { type: 'string' } }, 'at_most_once', 'http'),
       ...MATH.slice(-2),
@@ -184,6 +188,10 @@ export function history() {
     customer: { id: '12345678901234567890', tags: ['new', 'priority'] },
     filters: { since: '2026-01-01', states: ['open', 'late'] },
   });
+  const falls = [5, 4, 3, 2].map((a) => call('divide_numbers', { a, b: 0 }));
+  const now_what =
+    'This run seems to be stuck: 4 tool calls in a row failed. The last one was divide_numbers with the arguments {"a":2,"b":0}.\nIts error: Division by zero\nWhat should be done differently? Piton asks this, not the model. The model is given your answer and goes on from there; to end the run instead, cancel it.';
+  const own = call('ask_human', { question: now_what }, 'ask_human');
   const evil = call(HOSTILE[0], { note: HOSTILE[2] });
   return [
     {
@@ -214,6 +222,18 @@ export function history() {
           'outcome_unknown',
           { call: book.id, reason: 'worker w-7f3a began book and its result was never recorded' },
         ],
+      ],
+    },
+    {
+      task: 'Divide five, four, three and two by nothing',
+      at_ms: minutes(22),
+      events: [
+        ...falls.flatMap((one, index) => [
+          [600, ...replied(index + 1, [one])],
+          [4, 'tool_failed', { call: one.id, error: 'Division by zero', took_ms: 1, attempt: 1 }],
+        ]),
+        [0, 'stuck', { call: own, reason: 'tool_errors', times: 4 }],
+        [0, 'human_asked', { call: own.id, question: now_what }],
       ],
     },
     {

@@ -430,6 +430,7 @@ export interface components {
             description: string;
             /** @description The prompt's text. */
             instructions: string;
+            limits: components["schemas"]["Limits"];
             /** Format: int32 */
             max_steps: number;
             model: string;
@@ -556,6 +557,24 @@ export interface components {
             agent?: string | null;
             input_prompt: string;
         };
+        /** @description What an agent's runs are held to, besides their steps. */
+        Limits: {
+            /**
+             * Format: int32
+             * @description Events after which a run fails.
+             */
+            events: number;
+            /**
+             * Format: int32
+             * @description A human is asked when the same call came to the same end this many times in a row; 0 for never.
+             */
+            repeated_calls: number;
+            /**
+             * Format: int32
+             * @description A human is asked at this many tool errors in a row; 0 for never.
+             */
+            tool_errors: number;
+        };
         Login: {
             api_key: string;
         };
@@ -624,7 +643,7 @@ export interface components {
             call_id?: string | null;
             id: string;
         };
-        /** @description A question of the model's, or a call whose outcome is unknown. Either is answered at `/v1/runs/{id}/answer`. */
+        /** @description A question of the model's or of Piton's own, or a call whose outcome is unknown. Either is answered at `/v1/runs/{id}/answer`. */
         Question: {
             call: components["schemas"]["QuestionCall"] | null;
             /**
@@ -634,6 +653,7 @@ export interface components {
             id: string;
             kind: components["schemas"]["QuestionKind"];
             started: components["schemas"]["Started"] | null;
+            stuck: components["schemas"]["StuckReason"] | null;
             /** @description The question, or why the outcome is unknown. */
             text: string;
         };
@@ -701,11 +721,12 @@ export interface components {
             labels: {
                 [key: string]: string;
             };
+            limits: components["schemas"]["Limits"];
             /** Format: int32 */
             max_steps: number;
             /** @description The worker that holds the run now. */
             owner: string | null;
-            /** @description What the model asked for and is not carried out yet, in order. */
+            /** @description What the model, or Piton in its place, asked for and is not carried out yet, in order. */
             pending: components["schemas"]["PendingCall"][];
             /**
              * Format: int32
@@ -778,6 +799,11 @@ export interface components {
             /** @description `full`: what was acknowledged survives a loss of power. `normal`: it survives the death of any process. */
             synchronous: string;
         };
+        /**
+         * @description Why a run is held to be stuck.
+         * @enum {string}
+         */
+        StuckReason: "tool_errors" | "repeated_call";
         System: {
             /** @description The agent that is launched when none is named. */
             default_agent: string;

@@ -5,9 +5,11 @@ type Schemas = components['schemas'];
 
 export type Agent = Schemas['Agent'];
 export type InboxItem = Schemas['InboxItem'];
+export type Limits = Schemas['Limits'];
 export type Question = Schemas['Question'];
 export type Run = Schemas['Run'];
 export type Status = Schemas['Status'];
+export type StuckReason = Schemas['StuckReason'];
 export type System = Schemas['System'];
 export type ToolSpec = Schemas['ToolSpec'];
 export type Worker = Schemas['Worker'];

@@ -62,6 +62,7 @@ export const RUN: Run = {
   task: 'What is 1 + 1?',
   steps: 1,
   max_steps: 10,
+  limits: { tool_errors: 4, repeated_calls: 4, events: 50_000 },
   turns: 1,
   version: 2,
   tenant: 'default',

@@ -9,6 +9,7 @@ const QUESTION = {
   id: '5f0a1b2c-0000-5000-8000-000000000001',
   kind: 'question' as const,
   text: 'Which account?',
+  stuck: null,
   call: null,
   started: null,
 };
@@ -50,6 +51,15 @@ it('sends an answer with the id of its question', async () => {
   expect(await screen.findByText('Sent: the run goes on')).toBeInTheDocument();
   expect(asked.find((one) => one.method === 'POST')?.body).toEqual({ question: QUESTION.id, answer: '4400' });
   expect(await screen.findByText('Nothing waits for you')).toBeInTheDocument();
+});
+
+it('says that Piton asks and not the model, where the run is stuck', async () => {
+  const text = 'This run seems to be stuck: 4 tool calls in a row failed. The last one was fly.';
+  inboxWith({ ...QUESTION, text, stuck: 'tool_errors' }, () => ({ body: RUN }));
+  openPage('/inbox');
+  expect(await screen.findByText('Piton asks: the run seems to be stuck')).toBeInTheDocument();
+  expect(screen.getByText(text)).toBeInTheDocument();
+  expect(screen.queryByText('It asks')).toBeNull();
 });
 
 it('says kindly that somebody else was first, and keeps what was written', async () => {

@@ -134,6 +134,35 @@ describe('a run', () => {
     expect(screen.getByText('Turn 1')).toBeInTheDocument();
   });
 
+  it('shows that Piton asks and why, where the run is stuck', async () => {
+    const text = 'This run seems to be stuck: 4 tool calls in a row failed. The last one was fly.';
+    const own = { id: 'q-1', call_id: 'call_q', name: 'ask_human', arguments: '{}', kind: 'ask_human' };
+    const question = {
+      id: 'q-1',
+      kind: 'question' as const,
+      text,
+      stuck: 'tool_errors' as const,
+      call: null,
+      started: null,
+    };
+    const waiting: Run = { ...RUN, status: 'waiting_human_input', question };
+    const told = [
+      launched(),
+      { id: 2, at: AT, v: 2, type: 'stuck', data: { call: own, reason: 'tool_errors', times: 4 } },
+      { id: 3, at: AT, v: 2, type: 'human_asked', data: { call: 'q-1', question: text } },
+    ];
+    serve({
+      [`GET /v1${PATH}`]: () => ({ body: waiting }),
+      [EVENTS]: () => streamOf(told, waiting).response,
+    });
+    openPage(PATH);
+    const story = (await screen.findByText('Piton asks')).closest('li') as HTMLElement;
+    expect(within(story).getByText(/4 tool calls in a row failed$/)).toBeInTheDocument();
+    expect(within(story).getByText(text)).toBeInTheDocument();
+    expect(within(story).getByRole('img', { name: 'Waits for an answer' })).toBeInTheDocument();
+    expect(screen.getByText('Piton asks: the run seems to be stuck')).toBeInTheDocument();
+  });
+
   it('says so when there is no such run', async () => {
     serve({});
     openPage('/runs/0197f2c4-0000-7000-8000-000000000000');
@@ -141,7 +170,14 @@ describe('a run', () => {
   });
 
   it('tells the reader when somebody else answered its question first', async () => {
-    const question = { id: 'q-1', kind: 'question' as const, text: 'How many?', call: null, started: null };
+    const question = {
+      id: 'q-1',
+      kind: 'question' as const,
+      text: 'How many?',
+      stuck: null,
+      call: null,
+      started: null,
+    };
     const waiting: Run = { ...RUN, status: 'waiting_human_input', question };
     // What the page knows of the run is still the state from before.
     serve({

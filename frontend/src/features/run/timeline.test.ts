@@ -64,6 +64,29 @@ describe('fold', () => {
     expect(turnOf(story).calls[0]).toMatchObject({ question: 'How many?', answer: 'Two' });
   });
 
+  it('tells a question of Piton’s own, between the turns', () => {
+    const own = call('9', { name: 'ask_human', kind: 'ask_human' });
+    const history = events(
+      launched,
+      replied(call('1'), call('2')),
+      ['tool_failed', { call: '1', error: 'no', took_ms: 0, attempt: 1 }],
+      ['stuck', { call: own, reason: 'tool_errors', times: 4 }],
+      ['human_asked', { call: '9', question: 'What now?' }],
+      ['human_answered', { call: '9', answer: 'Walk' }],
+    );
+    const asks = (through: number) => fold(EMPTY, history.slice(0, through)).entries[1];
+    expect(asks(4)).toMatchObject({ kind: 'asks', reason: 'tool_errors', times: 4 });
+    expect(asks(5)).toMatchObject({ calls: [{ state: 'waiting', question: 'What now?' }] });
+    expect(asks(6)).toMatchObject({ calls: [{ state: 'answered', answer: 'Walk', events: [4, 5, 6] }] });
+    expect(states(fold(EMPTY, history))).toEqual(['failed', 'asked']);
+
+    const cancelled = fold(fold(EMPTY, history.slice(0, 5)), [
+      { id: 6, at: AT, v: 2, type: 'cancelled', data: {} } as RunEvent,
+    ]);
+    expect(states(cancelled)).toEqual(['failed', 'dropped']);
+    expect(cancelled.entries[1]).toMatchObject({ calls: [{ state: 'dropped' }] });
+  });
+
   it('tells an unknown outcome and each way to decide it', () => {
     const once = call('1', { kind: { tool: 'at_most_once' } });
     const history = events(

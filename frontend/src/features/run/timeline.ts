@@ -2,6 +2,7 @@
  * The story of a run, told from its events: turns, what each asked for and what came of it, and what happened in
  * between. A pure fold: any prefix of a history gives a story, and an event folded twice changes nothing.
  */
+import type { StuckReason } from '@/api/types';
 import type { Decision, RunEvent, ToolCall, TurnRequest } from './api/events';
 
 export type CallState =
@@ -66,7 +67,18 @@ export interface Moment {
   max_steps?: number;
 }
 
-export type Entry = Turn | Moment;
+/** Piton itself asked, because the run goes round in circles. */
+export interface Asks {
+  kind: 'asks';
+  id: number;
+  at: string;
+  reason: StuckReason;
+  times: number;
+  /** The question, as the one call it is. */
+  calls: Call[];
+}
+
+export type Entry = Turn | Moment | Asks;
 
 export interface Timeline {
   /** The whole task; null until the launch was read. */
@@ -112,6 +124,12 @@ function tell(story: Timeline, event: RunEvent): void {
   }
   if (event.type === 'model_replied') {
     story.entries.push(turnOf(event));
+    return;
+  }
+  if (event.type === 'stuck') {
+    const { call, reason, times } = event.data;
+    const { id, at } = event;
+    story.entries.push({ kind: 'asks', id, at, reason, times, calls: [asked(call, event)] });
     return;
   }
   const change = changeOf(event);
@@ -180,14 +198,12 @@ function turnOf(event: Extract<RunEvent, { type: 'model_replied' }>): Turn {
     usage,
     request,
     attempt,
-    calls: calls.map((call) => ({
-      ...call,
-      state: 'asked',
-      asked_at: event.at,
-      at: event.at,
-      events: [event.id],
-    })),
+    calls: calls.map((call) => asked(call, event)),
   };
+}
+
+function asked(call: ToolCall, { id, at }: RunEvent): Call {
+  return { ...call, state: 'asked', asked_at: at, at, events: [id] };
 }
 
 function momentOf(event: RunEvent): Moment {
@@ -205,26 +221,28 @@ function momentOf(event: RunEvent): Moment {
  */
 function onCall(story: Timeline, event: RunEvent, change: Change): boolean {
   const at = story.entries.findLastIndex(
-    (entry) => entry.kind === 'turn' && entry.calls.some(({ id }) => id === change.id),
+    (entry) => entry.kind !== 'moment' && entry.calls.some(({ id }) => id === change.id),
   );
-  const turn = story.entries[at];
-  if (turn?.kind !== 'turn') return false;
-  const calls = turn.calls.map((call) =>
+  const entry = story.entries[at];
+  if (!entry || entry.kind === 'moment') return false;
+  const calls = entry.calls.map((call) =>
     call.id === change.id ? { ...call, ...change, at: event.at, events: [...call.events, event.id] } : call,
   );
-  story.entries[at] = { ...turn, calls };
+  story.entries[at] = { ...entry, calls };
   return true;
 }
 
 /** What becomes of the calls that were still to be carried out when the run ended. */
 function settleCalls(story: Timeline, event: RunEvent, becomes: (call: Call) => Partial<Call>): void {
-  const at = story.entries.findLastIndex((entry) => entry.kind === 'turn');
-  const last = story.entries[at];
-  if (last?.kind !== 'turn' || !last.calls.some(isOpen)) return;
-  const calls = last.calls.map((call) =>
-    isOpen(call) ? { ...call, ...becomes(call), at: event.at, events: [...call.events, event.id] } : call,
-  );
-  story.entries[at] = { ...last, calls };
+  const last = story.entries.findLastIndex((entry) => entry.kind === 'turn');
+  // The last turn's, and those that Piton itself asked since.
+  for (const [at, entry] of story.entries.entries()) {
+    if (at < last || entry.kind === 'moment' || !entry.calls.some(isOpen)) continue;
+    const calls = entry.calls.map((call) =>
+      isOpen(call) ? { ...call, ...becomes(call), at: event.at, events: [...call.events, event.id] } : call,
+    );
+    story.entries[at] = { ...entry, calls };
+  }
 }
 
 const isOpen = (call: Call) => call.state === 'asked' || call.state === 'waiting';

@@ -1,5 +1,5 @@
 import type { ReactNode } from 'react';
-import type { Agent, ToolSpec } from '@/api/types';
+import type { Agent, Limits, ToolSpec } from '@/api/types';
 import { Card } from '@/components/card';
 import { Facts, Tag } from '@/components/facts';
 import { Prose, Untrusted } from '@/components/text';
@@ -12,6 +12,17 @@ const EFFECTS: Record<ToolSpec['effect'], { label: string; meaning: string }> = 
     meaning: 'Never called again by itself: an unknown result is put to a human',
   },
 };
+
+const COUNT = new Intl.NumberFormat();
+
+/** When Piton asks a human in the model's place. */
+function stuckText({ tool_errors, repeated_calls }: Limits): string {
+  const reasons = [
+    tool_errors > 0 && `at ${tool_errors} tool ${tool_errors === 1 ? 'error' : 'errors in a row'}`,
+    repeated_calls > 0 && `at ${repeated_calls} equal calls with equal results`,
+  ];
+  return reasons.filter(Boolean).join(', ') || 'never';
+}
 
 /** An agent's definition: what it is told, what it may use, and how far it may go. */
 export function AgentCard({
@@ -45,6 +56,8 @@ export function AgentCard({
                 </code>,
               ],
               ['Step limit', agent.max_steps],
+              ['Event limit', COUNT.format(agent.limits.events)],
+              ['Asks when stuck', stuckText(agent.limits)],
             ]}
           />
           <div className="min-w-0">

@@ -2,6 +2,7 @@ import { MessageCircleQuestionMark, TriangleAlert } from 'lucide-react';
 import { useState } from 'react';
 import type { Question } from '@/api/types';
 import { Notice } from '@/components/card';
+import { titleOf } from '../title';
 import { QuestionForm, type Said } from './question-form';
 import { SaidNotice } from './said-notice';
 
@@ -22,7 +23,7 @@ export function Answering({ runId, question }: { runId: string; question: Questi
               <TriangleAlert aria-hidden />
             )
           }
-          title={question.kind === 'question' ? 'It asks' : 'Did this call take effect?'}
+          title={titleOf(question)}
         >
           <QuestionForm key={question.id} runId={runId} question={question} onSaid={setSaid} />
         </Notice>

@@ -6,6 +6,7 @@ import { Card, Notice } from '@/components/card';
 import { Empty } from '@/components/page';
 import { Ago } from '@/components/time';
 import { oneLine } from '@/lib/untrusted';
+import { titleOf } from '../title';
 import { QuestionForm, type Said } from './question-form';
 import { SaidNotice } from './said-notice';
 
@@ -50,7 +51,7 @@ function InboxEntry({ item, onSaid }: { item: InboxItem; onSaid: (said: Said) =>
       tone={isQuestion ? 'wait' : 'unknown'}
       role="region"
       icon={isQuestion ? <MessageCircleQuestionMark aria-hidden /> : <TriangleAlert aria-hidden />}
-      title={isQuestion ? 'It asks' : 'Did this call take effect?'}
+      title={titleOf(item.question)}
       aside={
         <span className="flex items-center gap-3 text-xs leading-6 text-muted">
           <span>{item.agent}</span>

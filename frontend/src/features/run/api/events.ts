@@ -1,4 +1,5 @@
 /** The events of a run as the server records them, each with its members. What this UI does not know is kept as it is. */
+import type { Limits, StuckReason } from '@/api/types';
 
 export type Effect = 'pure' | 'idempotent' | 'at_most_once';
 export type CallKind = 'ask_human' | 'final_answer' | 'missing' | { tool: Effect };
@@ -27,7 +28,7 @@ export type Decision =
   | { decision: 'abort' };
 
 interface Members {
-  launched: { agent: string; agent_name: string; task: string; max_steps: number };
+  launched: { agent: string; agent_name: string; task: string; max_steps: number; limits?: Limits };
   model_replied: {
     turn: number;
     text: string | null;
@@ -49,6 +50,7 @@ interface Members {
   };
   tool_returned: { call: string; result: unknown; took_ms: number; attempt: number };
   tool_failed: { call: string; error: string; took_ms: number; attempt: number };
+  stuck: { call: ToolCall; reason: StuckReason; times: number };
   human_asked: { call: string; question: string };
   human_answered: { call: string; answer: string };
   outcome_unknown: { call: string; reason: string };

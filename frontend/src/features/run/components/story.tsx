@@ -8,6 +8,7 @@ import {
   History,
   type LucideIcon,
   OctagonMinus,
+  RefreshCwOff,
   Rocket,
   ShieldAlert,
   ShieldCheck,
@@ -21,7 +22,7 @@ import { Loading } from '@/components/page';
 import { StatusIcon } from '@/components/status';
 import { Prose, Untrusted } from '@/components/text';
 import { Clock, Lasting, Took } from '@/components/time';
-import type { Moment, Timeline, Turn } from '../timeline';
+import type { Asks, Call, Entry, Moment, Timeline, Turn } from '../timeline';
 import { CallRow } from './call';
 import { InspectLink } from './inspect-link';
 
@@ -49,22 +50,23 @@ export function Story({ timeline, run }: { timeline: Timeline; run: Run | undefi
           </Button>
         </Place>
       )}
-      {timeline.entries
-        .slice(earlier)
-        .map((entry) =>
-          entry.kind === 'turn' ? (
-            <TurnCard
-              key={entry.id}
-              turn={entry}
-              front={entry.calls.some(({ id }) => id === front) ? front : undefined}
-            />
-          ) : (
-            <MomentLine key={entry.id} moment={entry} />
-          ),
-        )}
+      {timeline.entries.slice(earlier).map((entry) => (
+        <EntryPlace key={entry.id} entry={entry} front={front} />
+      ))}
       {run && <NowLine run={run} since={timeline.events.at(-1)?.at ?? run.updated_at} />}
     </ol>
   );
+}
+
+function EntryPlace({ entry, front }: { entry: Entry; front: string | undefined }) {
+  switch (entry.kind) {
+    case 'turn':
+      return <TurnCard turn={entry} front={entry.calls.some(({ id }) => id === front) ? front : undefined} />;
+    case 'asks':
+      return <AsksCard asks={entry} />;
+    case 'moment':
+      return <MomentLine moment={entry} />;
+  }
 }
 
 function Place({ icon, ink, children }: { icon: ReactNode; ink: string; children: ReactNode }) {
@@ -143,13 +145,40 @@ const TurnCard = memo(function TurnCard({ turn, front }: { turn: Turn; front: st
           <Prose text={turn.text} />
         </div>
       )}
-      {turn.calls.length > 0 && (
-        <ul className="mt-1.5 divide-y divide-line rounded-lg border border-line bg-surface shadow-card">
-          {turn.calls.map((call) => (
-            <CallRow key={call.id} call={call} isNext={call.id === front} />
-          ))}
-        </ul>
-      )}
+      {turn.calls.length > 0 && <Calls calls={turn.calls} front={front} />}
+    </Place>
+  );
+});
+
+function Calls({ calls, front }: { calls: Call[]; front?: string | undefined }) {
+  return (
+    <ul className="mt-1.5 divide-y divide-line rounded-lg border border-line bg-surface shadow-card">
+      {calls.map((call) => (
+        <CallRow key={call.id} call={call} isNext={call.id === front} />
+      ))}
+    </ul>
+  );
+}
+
+const STUCK = {
+  tool_errors: (times: number) =>
+    times === 1 ? 'a tool call failed' : `${times} tool calls in a row failed`,
+  repeated_call: (times: number) => `the same call came to the same end ${times} times in a row`,
+};
+
+const AsksCard = memo(function AsksCard({ asks }: { asks: Asks }) {
+  return (
+    <Place icon={<RefreshCwOff aria-hidden />} ink="text-wait">
+      <Line at={asks.at} id={asks.id}>
+        <span className="font-medium" title="Not the model asks, but Piton itself">
+          Piton asks
+        </span>
+        <span className="text-muted">
+          {' '}
+          · {STUCK[asks.reason]?.(asks.times) ?? 'the run seems to be stuck'}
+        </span>
+      </Line>
+      <Calls calls={asks.calls} />
     </Place>
   );
 });
