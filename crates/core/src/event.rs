@@ -7,7 +7,8 @@ use crate::{AgentDigest, CallId, Decision, EffectClass, Epoch, Limits, StuckReas
 
 /// The format that events are written in. Older ones are read by [`Event::decode`].
 ///
-/// Format 2 added [`Event::Stuck`], and the limits of [`Event::Launched`]; what format 1 wrote reads as it did.
+/// Format 2 added [`Event::Stuck`], the limits of [`Event::Launched`], and the `full_bytes` of [`Event::ToolReturned`]
+/// and [`Event::ToolFailed`]; what format 1 wrote reads as it did.
 pub const FORMAT: u32 = 2;
 
 /// Something that happened to a run.
@@ -49,9 +50,13 @@ pub enum Event {
     },
     ToolReturned {
         call: CallId,
+        /// As the model is shown it.
         result: Value,
         took_ms: u64,
         attempt: u32,
+        /// Where `result` is cut: how long the text is that is kept apart for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        full_bytes: Option<u64>,
     },
     /// The tool failed, or could not be called at all; the model sees `error`.
     ToolFailed {
@@ -59,6 +64,9 @@ pub enum Event {
         error: String,
         took_ms: u64,
         attempt: u32,
+        /// Where `error` is cut: how long the text is that is kept apart for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        full_bytes: Option<u64>,
     },
     /// The run goes round in circles: a human is asked by `call`, a call of Piton's own, before whatever is pending.
     Stuck {

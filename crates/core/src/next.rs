@@ -85,8 +85,9 @@ fn events_used_up(run: &Run) -> String {
 }
 
 fn carry_out(call: &ToolCall) -> Next {
-    let failed =
-        |error: String| Next::Record(Event::ToolFailed { call: call.id, error, took_ms: 0, attempt: 1 });
+    let failed = |error: String| {
+        Next::Record(Event::ToolFailed { call: call.id, error, took_ms: 0, attempt: 1, full_bytes: None })
+    };
     match call.kind {
         CallKind::Tool(_) => Next::CallTool(call.clone()),
         CallKind::Missing => failed(format!("Tool {} not found", call.name)),

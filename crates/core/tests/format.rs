@@ -43,7 +43,13 @@ fn a_fold_that_reducer_1_stored_loads_and_goes_on() {
     assert_eq!(run.limits, Limits::default());
     let call = run.front().expect("a pending call").call.id;
     let run = run
-        .apply(&Event::ToolReturned { call, result: serde_json::json!("paid"), took_ms: 1, attempt: 1 })
+        .apply(&Event::ToolReturned {
+            call,
+            result: serde_json::json!("paid"),
+            took_ms: 1,
+            attempt: 1,
+            full_bytes: None,
+        })
         .expect("legal");
     assert_eq!((run.version, run.pending.len()), (6, 0));
 }

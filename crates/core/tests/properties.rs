@@ -81,9 +81,11 @@ fn work(world: &mut World, epoch: Epoch, pick: u8) {
                     return;
                 }
             }
-            let failed = Event::ToolFailed { call: call.id, error: "no".to_owned(), took_ms: 0, attempt: 1 };
+            let (took_ms, attempt, full_bytes) = (0, 1, None);
+            let failed =
+                Event::ToolFailed { call: call.id, error: "no".to_owned(), took_ms, attempt, full_bytes };
             let result = json!(pick % 2);
-            let returned = Event::ToolReturned { call: call.id, result, took_ms: 0, attempt: 1 };
+            let returned = Event::ToolReturned { call: call.id, result, took_ms, attempt, full_bytes };
             world.record(if pick.is_multiple_of(4) { failed } else { returned });
         }
         Next::Rest => {}

@@ -217,7 +217,7 @@ mod tests {
         let registry = Registry::new(RegistryOptions::default());
         let spec = registry.spec(name).expect(name);
         let key = CallId::derive(RunId::from_uuid(uuid::Uuid::nil()), 1, 0);
-        registry.call(&spec, arguments, key).await
+        registry.call(&spec, arguments, key).await.result
     }
 
     #[tokio::test]

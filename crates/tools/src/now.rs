@@ -41,7 +41,7 @@ mod tests {
         let registry = Registry::new(RegistryOptions::default());
         let spec = registry.spec("now").expect("now");
         let key = CallId::derive(RunId::from_uuid(uuid::Uuid::nil()), 1, 0);
-        let now = registry.call(&spec, "", key).await.expect("a time");
+        let now = registry.call(&spec, "", key).await.result.expect("a time");
         let text = now.as_str().expect("a text");
         assert!(text.len() == "2026-01-31T09:30:00Z".len() && text.ends_with('Z'), "{text}");
         let told: Timestamp = text.parse().expect("RFC 3339");

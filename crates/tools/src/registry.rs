@@ -8,11 +8,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
 use piton_core::{CallId, EffectClass, HttpTool, ToolKind, ToolSpec};
-use serde_json::Value;
 
 use crate::arguments::Validators;
 use crate::http::{HTTP_TIMEOUT_MS, HttpCalls};
-use crate::{Tool, ToolError, ToolInput, control, math, now, output, testing};
+use crate::output::{self, Output};
+use crate::{Ended, Tool, ToolError, ToolInput, control, math, now, testing};
 
 /// What beyond the usual a registry holds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,18 +68,17 @@ impl Registry {
 
     /// Carries out one call of `spec`, the definition that the run is pinned to: checks `raw_arguments` against its
     /// schema, then calls the tool once, within its time limit. The result's JSON is at most
-    /// [`OUTPUT_BYTES_MAX`](piton_core::OUTPUT_BYTES_MAX) long. Dropping the future drops the call.
+    /// [`OUTPUT_BYTES_MAX`](piton_core::OUTPUT_BYTES_MAX) long; what it lacks then is kept beside it. Dropping the
+    /// future drops the call.
     ///
-    /// # Errors
-    /// [`ToolError::Failed`] when it is known that the call failed, [`ToolError::Unknown`] when it began and its
-    /// outcome is not known. A panic counts as failed, unless the tool is `at_most_once`: nobody knows how far it
-    /// had got.
-    pub async fn call(&self, spec: &ToolSpec, raw_arguments: &str, key: CallId) -> Result<Value, ToolError> {
-        let checked = match self.begin(spec, raw_arguments, key) {
+    /// The result is [`ToolError::Failed`] when it is known that the call failed, [`ToolError::Unknown`] when it began
+    /// and its outcome is not known. A panic counts as failed, unless the tool is `at_most_once`: nobody knows how far
+    /// it had got.
+    pub async fn call(&self, spec: &ToolSpec, raw_arguments: &str, key: CallId) -> Ended {
+        output::bounded(match self.begin(spec, raw_arguments, key) {
             Ok((call, limit)) => guarded(spec, call, limit).await,
             Err(error) => Err(error),
-        };
-        checked.map(output::bounded).map_err(output::bounded_error)
+        })
     }
 
     fn begin<'a>(
@@ -87,7 +86,7 @@ impl Registry {
         spec: &'a ToolSpec,
         raw_arguments: &str,
         key: CallId,
-    ) -> Result<(BoxFuture<'a, Result<Value, ToolError>>, Duration), ToolError> {
+    ) -> Result<(BoxFuture<'a, Result<Output, ToolError>>, Duration), ToolError> {
         // A missing tool is named before its arguments are judged.
         let tool = match &spec.kind {
             ToolKind::Http(http) => Callable::Http(http),
@@ -104,7 +103,7 @@ impl Registry {
         let arguments = self.validators.check(spec, raw_arguments).map_err(ToolError::Failed)?;
         let input = ToolInput { arguments, key, spec };
         Ok(match tool {
-            Callable::Builtin(tool) => (tool.call(input), tool.limit()),
+            Callable::Builtin(tool) => (tool.call(input).map_ok(Output::Value).boxed(), tool.limit()),
             Callable::Http(http) => {
                 // The call keeps its own limit and knows best what passing it means; this one is the net under it.
                 let limit_ms = http.timeout_ms.clamp(*HTTP_TIMEOUT_MS.start(), *HTTP_TIMEOUT_MS.end());
@@ -125,9 +124,9 @@ enum Callable<'a> {
 
 async fn guarded(
     spec: &ToolSpec,
-    call: BoxFuture<'_, Result<Value, ToolError>>,
+    call: BoxFuture<'_, Result<Output, ToolError>>,
     limit: Duration,
-) -> Result<Value, ToolError> {
+) -> Result<Output, ToolError> {
     let caught = AssertUnwindSafe(call).catch_unwind().unwrap_or_else(|panic| {
         let why = panic_text(panic.as_ref());
         tracing::error!(tool = spec.name, why, "a tool panicked");
@@ -167,7 +166,7 @@ mod tests {
 
     use async_trait::async_trait;
     use piton_core::{HttpMethod, OUTPUT_BYTES_MAX, RunId};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -232,11 +231,11 @@ mod tests {
         let mut spec = registry().spec("abort").expect("abort");
         let usual = Registry::new(RegistryOptions::default());
         assert_eq!(
-            usual.call(&spec, "{\"bad", key()).await,
+            usual.call(&spec, "{\"bad", key()).await.result,
             Err(ToolError::Failed("Tool abort not found".to_owned()))
         );
         spec.kind = ToolKind::FinalAnswer;
-        assert!(matches!(usual.call(&spec, "{}", key()).await, Err(ToolError::Failed(_))));
+        assert!(matches!(usual.call(&spec, "{}", key()).await.result, Err(ToolError::Failed(_))));
     }
 
     #[tokio::test]
@@ -245,13 +244,13 @@ mod tests {
         // Were the arguments not checked first, this would panic.
         let spec = registry.spec("panic").expect("panic");
         assert_eq!(
-            registry.call(&spec, r#"{"when": 1}"#, key()).await,
+            registry.call(&spec, r#"{"when": 1}"#, key()).await.result,
             Err(ToolError::Failed("when: no such argument (panic takes none)".to_owned()))
         );
         let mut pinned = registry.spec("sum_numbers").expect("sum_numbers");
         pinned.parameters = json!({"type": "object", "properties": {"a": {"type": "number", "maximum": 1}}});
         assert_eq!(
-            registry.call(&pinned, r#"{"a": 2, "b": 2}"#, key()).await,
+            registry.call(&pinned, r#"{"a": 2, "b": 2}"#, key()).await.result,
             Err(ToolError::Failed("a: expected 1 or less, got 2".to_owned()))
         );
     }
@@ -260,9 +259,15 @@ mod tests {
     async fn sleep_is_bounded() {
         let registry = registry();
         let spec = registry.spec("sleep").expect("sleep");
-        assert_eq!(registry.call(&spec, r#"{"ms": 1}"#, key()).await, Ok(json!({"slept_ms": 1})));
-        assert!(matches!(registry.call(&spec, r#"{"ms": 600001}"#, key()).await, Err(ToolError::Failed(_))));
-        assert!(matches!(registry.call(&spec, r#"{"ms": -1}"#, key()).await, Err(ToolError::Failed(_))));
+        assert_eq!(registry.call(&spec, r#"{"ms": 1}"#, key()).await.result, Ok(json!({"slept_ms": 1})));
+        assert!(matches!(
+            registry.call(&spec, r#"{"ms": 600001}"#, key()).await.result,
+            Err(ToolError::Failed(_))
+        ));
+        assert!(matches!(
+            registry.call(&spec, r#"{"ms": -1}"#, key()).await.result,
+            Err(ToolError::Failed(_))
+        ));
     }
 
     struct Odd(EffectClass);
@@ -298,7 +303,7 @@ mod tests {
         let mut registry = registry();
         registry.add(Arc::new(Odd(effect)));
         let spec = registry.spec("odd").expect("odd");
-        registry.call(&spec, arguments, key()).await
+        registry.call(&spec, arguments, key()).await.result
     }
 
     #[tokio::test]
@@ -309,7 +314,7 @@ mod tests {
         assert_eq!(odd(EffectClass::AtMostOnce, "{}").await, Err(ToolError::Unknown(text)));
         let registry = registry();
         let spec = registry.spec("panic").expect("panic");
-        assert!(matches!(registry.call(&spec, "{}", key()).await, Err(ToolError::Failed(_))));
+        assert!(matches!(registry.call(&spec, "{}", key()).await.result, Err(ToolError::Failed(_))));
     }
 
     #[tokio::test]
@@ -363,9 +368,9 @@ mod tests {
             }),
         };
         let registry = registry();
-        assert_eq!(registry.call(&spec, r#"{"amount": 5}"#, key()).await, Ok(json!({"id": 1})));
+        assert_eq!(registry.call(&spec, r#"{"amount": 5}"#, key()).await.result, Ok(json!({"id": 1})));
         assert_eq!(
-            registry.call(&spec, "{}", key()).await,
+            registry.call(&spec, "{}", key()).await.result,
             Err(ToolError::Failed("amount: is missing".to_owned()))
         );
     }
@@ -377,7 +382,7 @@ mod tests {
         if std::env::var_os(CHILD).is_some() {
             let registry = registry();
             let spec = registry.spec("abort").expect("abort");
-            let _ = registry.call(&spec, "{}", key()).await;
+            let _ = registry.call(&spec, "{}", key()).await.result;
             return;
         }
         let child = tokio::process::Command::new(std::env::current_exe().expect("this test"))

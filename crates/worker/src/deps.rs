@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use piton_core::{CallId, ToolSpec};
 use piton_model::{Ask, ModelClient, ModelFailure, Replied};
 use piton_store::{Clock, Store};
-use piton_tools::{Registry, ToolError};
-use serde_json::Value;
+use piton_tools::{Ended, Registry};
 use tokio::runtime::Handle;
 
 /// What a worker works with.
@@ -44,16 +43,12 @@ impl Model for ModelClient {
 #[async_trait]
 pub trait Tools: Send + Sync + std::fmt::Debug {
     /// Carries out a call under `key`, the same for every attempt at it.
-    ///
-    /// # Errors
-    /// [`ToolError::Failed`] when it is known that the call failed, [`ToolError::Unknown`] when it began and its
-    /// outcome is not known.
-    async fn call(&self, spec: &ToolSpec, arguments: &str, key: CallId) -> Result<Value, ToolError>;
+    async fn call(&self, spec: &ToolSpec, arguments: &str, key: CallId) -> Ended;
 }
 
 #[async_trait]
 impl Tools for Registry {
-    async fn call(&self, spec: &ToolSpec, arguments: &str, key: CallId) -> Result<Value, ToolError> {
+    async fn call(&self, spec: &ToolSpec, arguments: &str, key: CallId) -> Ended {
         Self::call(self, spec, arguments, key).await
     }
 }

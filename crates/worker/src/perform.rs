@@ -1,11 +1,13 @@
 //! Carrying out what a run is owed: tool calls by their effect class, and model calls.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use piton_core::{Context, EffectClass, Event, RunId, ToolCall, ToolSpec, TurnRequest};
+use piton_core::{Context, EffectClass, Event, IllegalEvent, RunId, ToolCall, ToolSpec, TurnRequest};
 use piton_model::{Ask, ModelFailure, Replied};
-use piton_store::StepEnd;
-use piton_tools::ToolError;
+use piton_store::{FullOutput, StepEnd};
+use piton_tools::{Ended, ToolError};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
@@ -30,6 +32,7 @@ impl Step<'_> {
                 error: format!("Tool {} not found", call.name),
                 took_ms: 0,
                 attempt: self.claim.attempt,
+                full_bytes: None,
             })?);
         };
         match spec.effect {
@@ -38,7 +41,7 @@ impl Step<'_> {
         }
     }
 
-    /// A call that may be made again: its result is committed with the step.
+    /// A call that may be made again: its result is committed with the step, unless that is a burden to hold.
     async fn call_repeatable(&mut self, spec: &ToolSpec, call: &ToolCall) -> Result<(), Interrupted> {
         // After an accepted pause or cancel nothing is begun.
         if self.is_behind().await? {
@@ -47,10 +50,10 @@ impl Step<'_> {
         }
         let begun = Instant::now();
         let mut tries = 1;
-        let result = loop {
-            let result = tokio::select! {
+        let (result, full) = loop {
+            let Ended { result, full } = tokio::select! {
             biased;
-                            result = self.shared.tools.call(spec, &call.arguments, call.id) => result,
+                            ended = self.shared.tools.call(spec, &call.arguments, call.id) => ended,
                             () = self.shared.drop_calls.cancelled() => return Err(Interrupted::Stopping),
                             () = self.shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
                         };
@@ -59,12 +62,18 @@ impl Step<'_> {
                     tries += 1;
                     tokio::time::sleep(REPEAT_WAIT).await;
                 }
-                Err(ToolError::Unknown(why)) => break Err(format!("{why} ({tries} tries)")),
-                Err(ToolError::Failed(why)) => break Err(why),
-                Ok(result) => break Ok(result),
+                Err(ToolError::Unknown(why)) => break (Err(format!("{why} ({tries} tries)")), full),
+                Err(ToolError::Failed(why)) => break (Err(why), full),
+                Ok(result) => break (Ok(result), full),
             }
         };
-        Ok(self.record(ended(call, result, begun.elapsed(), self.claim.attempt))?)
+        // A reply may ask for many calls, and each may have an output as large as is allowed: one is held at a time.
+        let is_large = full.is_some();
+        self.record_end(call, result, full, begun.elapsed())?;
+        if is_large {
+            self.commit(StepEnd::GoesOn).await?;
+        }
+        Ok(())
     }
 
     /// A call that is announced on disk before it is made, and whose result is on disk before anything else begins.
@@ -93,13 +102,33 @@ impl Step<'_> {
         }
         let begun = Instant::now();
         // Once begun it is awaited, whatever happens: its limit is its own.
-        let event = match self.shared.tools.call(spec, &call.arguments, call.id).await {
-            Err(ToolError::Unknown(reason)) => Event::OutcomeUnknown { call: call.id, reason },
-            Err(ToolError::Failed(why)) => ended(call, Err(why), begun.elapsed(), self.claim.attempt),
-            Ok(result) => ended(call, Ok(result), begun.elapsed(), self.claim.attempt),
-        };
-        self.record(event)?;
+        let Ended { result, full } = self.shared.tools.call(spec, &call.arguments, call.id).await;
+        match result {
+            Err(ToolError::Unknown(reason)) => {
+                self.record(Event::OutcomeUnknown { call: call.id, reason })?
+            }
+            Err(ToolError::Failed(why)) => self.record_end(call, Err(why), full, begun.elapsed())?,
+            Ok(result) => self.record_end(call, Ok(result), full, begun.elapsed())?,
+        }
         self.commit(StepEnd::GoesOn).await?;
+        Ok(())
+    }
+
+    fn record_end(
+        &mut self,
+        call: &ToolCall,
+        result: Result<Value, String>,
+        full: Option<Arc<str>>,
+        took: Duration,
+    ) -> Result<(), IllegalEvent> {
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let full_bytes = full.as_ref().map(|text| text.len() as u64);
+        let (call, attempt) = (call.id, self.claim.attempt);
+        self.record(match result {
+            Ok(result) => Event::ToolReturned { call, result, took_ms, attempt, full_bytes },
+            Err(error) => Event::ToolFailed { call, error, took_ms, attempt, full_bytes },
+        })?;
+        self.outputs.extend(full.map(|text| FullOutput { call, text }));
         Ok(())
     }
 
@@ -188,13 +217,5 @@ impl From<Result<Replied, ModelFailure>> for Answer {
             Ok(replied) => Self::Replied(Box::new(replied)),
             Err(failure) => Self::Failed(failure),
         }
-    }
-}
-
-fn ended(call: &ToolCall, result: Result<serde_json::Value, String>, took: Duration, attempt: u32) -> Event {
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    match result {
-        Ok(result) => Event::ToolReturned { call: call.id, result, took_ms, attempt },
-        Err(error) => Event::ToolFailed { call: call.id, error, took_ms, attempt },
     }
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use piton_core::{Agent, Context, Event, IllegalEvent, Next, Run, RunId, WorkerId, merge, next};
 use piton_queue::Job;
-use piton_store::{Claim, Clock, Commit, CommitOutcome, Error as StoreError, JobKind, Slots, StepEnd, Store};
+use piton_store::{
+    Claim, Clock, Commit, CommitOutcome, Error as StoreError, FullOutput, JobKind, Slots, StepEnd, Store,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -166,6 +168,8 @@ pub(crate) struct Step<'a> {
     /// The version that is on disk, and what is not yet.
     base: u64,
     uncommitted: Vec<Event>,
+    /// What was cut of the uncommitted ones.
+    pub(crate) outputs: Vec<FullOutput>,
     ordinal: u32,
     /// Up to date with `run`, or not loaded.
     context: Option<Context>,
@@ -179,6 +183,7 @@ impl<'a> Step<'a> {
             run: claim.fold.clone(),
             base: claim.fold.version,
             uncommitted: Vec::new(),
+            outputs: Vec::new(),
             ordinal: claim.ordinal,
             context: None,
             claim,
@@ -271,12 +276,14 @@ impl<'a> Step<'a> {
                 base: self.base,
                 events: self.uncommitted.clone(),
                 after: self.run.clone(),
+                outputs: self.outputs.clone(),
                 end,
             };
             match self.shared.store.commit(commit).await {
                 Ok(CommitOutcome::Committed { version, kept }) => {
                     self.ordinal += 1;
                     self.uncommitted.clear();
+                    self.outputs.clear();
                     self.base = self.run.version;
                     if kept && version != self.base {
                         // This commit had stood already, and a command came on top of it: that is merged next.

@@ -112,14 +112,15 @@ impl World {
     /// The pending tool call returns.
     pub(crate) fn returned(&mut self, result: Value) -> Next {
         let call = self.run.front().expect("a pending call").call.id;
-        self.record(Event::ToolReturned { call, result, took_ms: 1, attempt: 1 });
+        self.record(Event::ToolReturned { call, result, took_ms: 1, attempt: 1, full_bytes: None });
         self.settle(EPOCH)
     }
 
     /// The pending tool call fails.
     pub(crate) fn failed(&mut self, error: &str) -> Next {
         let call = self.run.front().expect("a pending call").call.id;
-        self.record(Event::ToolFailed { call, error: error.to_owned(), took_ms: 1, attempt: 1 });
+        let error = error.to_owned();
+        self.record(Event::ToolFailed { call, error, took_ms: 1, attempt: 1, full_bytes: None });
         self.settle(EPOCH)
     }
 

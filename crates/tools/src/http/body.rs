@@ -1,17 +1,20 @@
 //! The body of an answer: read up to a bound, and given back as JSON or text without secrets.
 
-use piton_core::clip;
 use reqwest::Response;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::root_cause;
 use super::secrets::Secrets;
+use crate::output::{FULL_BYTES_MAX, Output, Text};
 
-/// Bytes that are read of one answer's body.
-pub const HTTP_BODY_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of a body as an error quotes it.
-const EXCERPT_BYTES_MAX: usize = 2_000;
+/// Bytes that are read of the body of an answer that says success.
+pub const HTTP_BODY_BYTES_MAX: usize = FULL_BYTES_MAX;
+/// Bytes that are read of the body of any other answer.
+pub(super) const ERROR_BODY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a body that is read as JSON. The model is shown only the beginning of a longer one, as text; read as JSON
+/// it might take many times its length in memory.
+const JSON_BYTES_MAX: usize = 256 * 1024;
 
 /// What was read, and why it ends where it does.
 pub(super) struct Body {
@@ -20,18 +23,18 @@ pub(super) struct Body {
     cut: Option<String>,
 }
 
-/// Reads until the end, the bound or `ends_at`, whichever comes first. It never fails: the answer's status is known,
+/// Reads until the end, `bytes_max` or `ends_at`, whichever comes first. It never fails: the answer's status is known,
 /// and what there is of the body is kept.
-pub(super) async fn read(mut response: Response, ends_at: Instant) -> Body {
+pub(super) async fn read(mut response: Response, bytes_max: usize, ends_at: Instant) -> Body {
     let mut bytes = Vec::new();
     let cut = loop {
         match tokio::time::timeout_at(ends_at, response.chunk()).await {
             Ok(Ok(None)) => break None,
             Ok(Ok(Some(chunk))) => {
-                let room = HTTP_BODY_BYTES_MAX - bytes.len();
+                let room = bytes_max - bytes.len();
                 bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 if chunk.len() > room {
-                    break Some(format!("longer than {HTTP_BODY_BYTES_MAX} bytes"));
+                    break Some(format!("longer than {bytes_max} bytes"));
                 }
             }
             Ok(Err(error)) => break Some(format!("the connection broke: {}", root_cause(&error))),
@@ -43,35 +46,37 @@ pub(super) async fn read(mut response: Response, ends_at: Instant) -> Body {
 
 impl Body {
     /// The result of a call that went well.
-    pub(super) fn into_result(self, secrets: &Secrets) -> Value {
-        let Some(cut) = &self.cut else {
-            if self.bytes.is_empty() {
-                return Value::Null;
-            }
-            return match serde_json::from_slice(&self.bytes) {
-                Ok(value) => secrets.redact(value),
-                Err(_) => Value::String(secrets.redact_text(&self.text())),
-            };
-        };
-        let text = secrets.redact_cut(&self.text());
-        Value::String(format!("{text}… [cut after {} bytes: {cut}]", self.bytes.len()))
+    pub(super) fn into_output(self, secrets: &Secrets) -> Output {
+        if self.cut.is_none() && self.bytes.is_empty() {
+            return Value::Null.into();
+        }
+        if self.cut.is_none()
+            && self.bytes.len() <= JSON_BYTES_MAX
+            && let Ok(value) = serde_json::from_slice(&self.bytes)
+        {
+            return secrets.redact(value).into();
+        }
+        Output::Text(self.into_text(secrets))
     }
 
-    /// The beginning of an error's body, ready to follow its status.
-    pub(super) fn into_excerpt(self, secrets: &Secrets) -> String {
-        let text = if self.cut.is_some() {
-            secrets.redact_cut(&self.text())
-        } else {
-            secrets.redact_text(&self.text())
-        };
-        let text = text.trim();
-        if text.is_empty() { String::new() } else { format!(": {}", clip(text, EXCERPT_BYTES_MAX)) }
+    /// An error's body, ready to follow its status.
+    pub(super) fn into_explanation(self, secrets: &Secrets) -> String {
+        let Text { text, lacks } = self.into_text(secrets);
+        match (text.trim(), lacks) {
+            ("", _) => String::new(),
+            (text, None) => format!(": {text}"),
+            (text, Some(why)) => format!(": {text}… [cut after {} bytes: {why}]", text.len()),
+        }
     }
 
-    fn text(&self) -> String {
-        let text = String::from_utf8_lossy(&self.bytes);
+    fn into_text(self, secrets: &Secrets) -> Text {
+        let mut text = String::from_utf8(self.bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        if self.cut.is_none() {
+            return Text { text: secrets.redact_text(text), lacks: None };
+        }
         // A cut may fall inside a character.
-        let text = if self.cut.is_some() { text.trim_end_matches('\u{fffd}') } else { &text };
-        text.to_owned()
+        text.truncate(text.trim_end_matches('\u{fffd}').len());
+        Text { text: secrets.redact_cut(text), lacks: self.cut }
     }
 }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | 2xx | the body: JSON if it parses, else text; `null` if empty |
 //! | 2xx, body cut off or too long | what there is of it as text, with a marker: the effect took place |
-//! | any other status | failed, with the status and the beginning of the body |
+//! | any other status | failed, with the status and the body |
 //! | refused address, no such host, no connection, a header without a value | failed: nothing was sent |
 //! | time limit passed or connection lost after sending began | unknown |
 //!
@@ -31,8 +31,9 @@ use reqwest::{Method, Response, StatusCode, Url};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use crate::output::Output;
 use crate::{ToolError, ToolInput};
-use body::Body;
+use body::{Body, ERROR_BODY_BYTES_MAX};
 use client::{Clients, Connection};
 use secrets::Secrets;
 
@@ -60,7 +61,7 @@ impl Default for HttpCalls {
 
 impl HttpCalls {
     /// One call of `tool`. No secret is in the result or in the error, also where the server sends it back.
-    pub(crate) async fn call(&self, tool: &HttpTool, input: ToolInput<'_>) -> Result<Value, ToolError> {
+    pub(crate) async fn call(&self, tool: &HttpTool, input: ToolInput<'_>) -> Result<Output, ToolError> {
         let mut secrets = Secrets::default();
         let headers = declared::resolve(&tool.headers, self.env, &mut secrets).map_err(ToolError::Failed)?;
         let timeout_ms = tool.timeout_ms.clamp(*HTTP_TIMEOUT_MS.start(), *HTTP_TIMEOUT_MS.end());
@@ -73,8 +74,8 @@ impl HttpCalls {
             secrets,
         };
         match call.perform(tool, headers, &input).await {
-            Ok(body) => Ok(body.into_result(&call.secrets)),
-            Err(error) => Err(error.map(|text| call.secrets.redact_text(&text))),
+            Ok(body) => Ok(body.into_output(&call.secrets)),
+            Err(error) => Err(error.map(|text| call.secrets.redact_text(text))),
         }
     }
 }
@@ -120,12 +121,12 @@ impl Call<'_> {
             let response = self.send(request.headers(headers.clone()), &url).await?;
             let status = response.status();
             if status.is_success() {
-                return Ok(body::read(response, self.ends_at).await);
+                return Ok(body::read(response, HTTP_BODY_BYTES_MAX, self.ends_at).await);
             }
             let location = response.headers().get(LOCATION);
             let Some(next) = redirect(&self.method, status, location, &url)? else {
-                let body = body::read(response, self.ends_at).await;
-                return Err(failed(format!("HTTP {status}{}", body.into_excerpt(&self.secrets))));
+                let body = body::read(response, ERROR_BODY_BYTES_MAX, self.ends_at).await;
+                return Err(failed(format!("HTTP {status}{}", body.into_explanation(&self.secrets))));
             };
             if next.origin() != url.origin() {
                 headers.clear();

@@ -26,7 +26,7 @@ impl Secrets {
     }
 
     /// For a text that was cut: the beginning of a secret at its end goes too.
-    pub(super) fn redact_cut(&self, text: &str) -> String {
+    pub(super) fn redact_cut(&self, text: String) -> String {
         let mut text = self.redact_text(text);
         let begun = self.0.iter().flat_map(|secret| {
             let beginnings = secret.char_indices().map(|(end, _)| &secret[..end]);
@@ -40,8 +40,8 @@ impl Secrets {
         text
     }
 
-    pub(super) fn redact_text(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| {
+    pub(super) fn redact_text(&self, text: String) -> String {
+        self.0.iter().fold(text, |text, secret| {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), REDACTED) } else { text }
         })
     }
@@ -51,12 +51,12 @@ impl Secrets {
             return value;
         }
         match value {
-            Value::String(text) => Value::String(self.redact_text(&text)),
+            Value::String(text) => Value::String(self.redact_text(text)),
             Value::Array(items) => items.into_iter().map(|item| self.redact(item)).collect(),
             Value::Object(members) => {
                 let members: Map<String, Value> = members
                     .into_iter()
-                    .map(|(name, value)| (self.redact_text(&name), self.redact(value)))
+                    .map(|(name, value)| (self.redact_text(name), self.redact(value)))
                     .collect();
                 Value::Object(members)
             }
@@ -92,14 +92,18 @@ mod tests {
             ),
             json!({"[redacted]": ["got [redacted]!", "[redacted]", 987_654_322], "on": true})
         );
-        assert_eq!(secrets.redact_text("x token-12345-long x token-12345"), "x [redacted] x [redacted]");
+        assert_eq!(
+            secrets.redact_text("x token-12345-long x token-12345".to_owned()),
+            "x [redacted] x [redacted]"
+        );
     }
 
     #[test]
     fn a_secret_with_odd_characters_is_found_in_unparsed_json_too() {
         let mut secrets = Secrets::default();
         secrets.add("to\"ken\\1");
-        assert_eq!(secrets.redact_text(r#"{"a": "to\"ken\\1", broken"#), r#"{"a": "[redacted]", broken"#);
+        let text = r#"{"a": "to\"ken\\1", broken"#.to_owned();
+        assert_eq!(secrets.redact_text(text), r#"{"a": "[redacted]", broken"#);
         assert_eq!(secrets.redact(json!("to\"ken\\1")), json!("[redacted]"));
     }
 
@@ -107,8 +111,8 @@ mod tests {
     fn the_beginning_of_a_secret_at_a_cut_goes_too() {
         let mut secrets = Secrets::default();
         secrets.add("abcabcdef");
-        assert_eq!(secrets.redact_cut("x abcabcdef abcabc"), "x [redacted] [redacted]");
-        assert_eq!(secrets.redact_cut("x abcabd abc"), "x abcabd abc");
-        assert_eq!(Secrets::default().redact_cut("x abc"), "x abc");
+        assert_eq!(secrets.redact_cut("x abcabcdef abcabc".to_owned()), "x [redacted] [redacted]");
+        assert_eq!(secrets.redact_cut("x abcabd abc".to_owned()), "x abcabd abc");
+        assert_eq!(Secrets::default().redact_cut("x abc".to_owned()), "x abc");
     }
 }

@@ -15,6 +15,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::client::Reach;
 use super::*;
+use crate::{Ended, output};
 
 fn tool(method: HttpMethod, url: impl Into<String>) -> HttpTool {
     HttpTool { method, url: url.into(), timeout_ms: 5_000, allow_private: true, headers: BTreeMap::new() }
@@ -32,12 +33,8 @@ fn key() -> CallId {
     CallId::derive(RunId::from_uuid(uuid::Uuid::nil()), 1, 0)
 }
 
-async fn call_with(
-    calls: &HttpCalls,
-    tool: &HttpTool,
-    effect: EffectClass,
-    arguments: Value,
-) -> Result<Value, ToolError> {
+/// The call as [`crate::Registry`] makes it.
+async fn ended(calls: &HttpCalls, tool: &HttpTool, effect: EffectClass, arguments: Value) -> Ended {
     let spec = ToolSpec {
         name: "book".to_owned(),
         description: String::new(),
@@ -45,7 +42,16 @@ async fn call_with(
         effect,
         kind: ToolKind::Http(tool.clone()),
     };
-    calls.call(tool, ToolInput { arguments, key: key(), spec: &spec }).await
+    output::bounded(calls.call(tool, ToolInput { arguments, key: key(), spec: &spec }).await)
+}
+
+async fn call_with(
+    calls: &HttpCalls,
+    tool: &HttpTool,
+    effect: EffectClass,
+    arguments: Value,
+) -> Result<Value, ToolError> {
+    ended(calls, tool, effect, arguments).await.result
 }
 
 async fn call(tool: &HttpTool, arguments: Value) -> Result<Value, ToolError> {
@@ -229,21 +235,45 @@ async fn any_other_status_is_a_failure_with_the_beginning_of_the_body() {
         let error = failed(call(&post(server.uri()), json!({})).await);
         assert!(shown.starts_with(&error) || error == shown, "{error}");
     }
-    let server = answering(ResponseTemplate::new(400).set_body_string("x".repeat(1 << 20))).await;
-    let error = failed(call(&post(server.uri()), json!({})).await);
-    assert!(error.contains("[cut: ") && error.len() < 3_000, "{}", error.len());
 }
 
 #[tokio::test]
-async fn a_long_body_is_cut_with_a_marker() {
-    let server = answering(ResponseTemplate::new(200).set_body_string("é".repeat(HTTP_BODY_BYTES_MAX))).await;
-    let result = call(&post(server.uri()), json!({})).await.expect("the effect took place");
+async fn a_long_explanation_of_a_failure_is_kept_beside_its_beginning() {
+    for (length, end) in [(10_000, "x"), (1 << 20, "x… [cut after 262144 bytes: longer than 262144 bytes]")]
+    {
+        let server = answering(ResponseTemplate::new(400).set_body_string("x".repeat(length))).await;
+        let Ended { result, full } = ended(&world(), &get(server.uri()), EffectClass::Pure, json!({})).await;
+        let error = failed(result);
+        assert!(error.contains("[cut: ") && error.len() < 3_000, "{}", error.len());
+        let full = full.expect("kept");
+        assert!(full.starts_with("HTTP 400 Bad Request: xxx") && full.ends_with(end), "{}", full.len());
+        assert!(full.len() >= length.min(1 << 18), "{}", full.len());
+    }
+}
+
+#[tokio::test]
+async fn a_long_body_is_kept_as_it_came_beside_its_beginning() {
+    let rows: Vec<Value> = (0..60_000).map(|n| json!({ "n": n, "of": "é\u{0}" })).collect();
+    let body = serde_json::to_string_pretty(&rows).expect("JSON");
+    let server = answering(ResponseTemplate::new(200).set_body_string(&body)).await;
+    let Ended { result, full } = ended(&world(), &get(server.uri()), EffectClass::Pure, json!({})).await;
+    let text = result.expect("a result");
+    let end = format!(" of {} bytes shown]", body.len());
+    assert!(text.as_str().is_some_and(|text| text.starts_with("[\n  {\n") && text.ends_with(&end)));
+    assert_eq!(full.as_deref(), Some(&*body));
+}
+
+#[tokio::test]
+async fn a_body_beyond_every_bound_is_cut_and_says_so_twice() {
+    let long = "é".repeat(HTTP_BODY_BYTES_MAX);
+    let server = answering(ResponseTemplate::new(200).set_body_string(long)).await;
+    let Ended { result, full } = ended(&world(), &get(server.uri()), EffectClass::Pure, json!({})).await;
+    let result = result.expect("the effect took place");
     let text = result.as_str().expect("a text");
-    assert!(
-        text.ends_with("é… [cut after 262144 bytes: longer than 262144 bytes]"),
-        "{}",
-        &text[text.len() - 100..]
-    );
+    let marker = " of 16777216 bytes shown; there was more: longer than 16777216 bytes]";
+    assert!(text.ends_with(marker), "{}", &text[text.len() - 100..]);
+    let full = full.expect("kept");
+    assert!(full.ends_with("é… [cut after 16777216 bytes: longer than 16777216 bytes]"), "{}", full.len());
 }
 
 #[tokio::test]
