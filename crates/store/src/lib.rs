@@ -54,8 +54,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The events after `after` (0: from the first), in order, at most `limit`.
     async fn events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error>;
 
-    /// The whole output of a call whose event shows only its beginning; `None` for any other call.
-    async fn output(&self, run: RunId, call: CallId) -> Result<Option<String>, Error>;
+    /// The whole output of a call whose event shows only its beginning, part by part from 0 on; `None` after the last,
+    /// and for any other call. A part is short enough to be held for everyone who reads one.
+    async fn output(&self, run: RunId, call: CallId, part: u32) -> Result<Option<String>, Error>;
 
     /// The version of each of these runs that exists: what a live view needs to see whether there is more to read.
     async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error>;

@@ -22,10 +22,11 @@ CREATE TABLE lost_attempts (
 
 CREATE INDEX lost_attempts_by_worker ON lost_attempts (worker);
 
--- Tool outputs that were cut for the model, in full.
+-- Tool outputs that were cut for the model, in full. In parts, so that reading one takes little memory.
 CREATE TABLE outputs (
-    run  TEXT NOT NULL,
-    call TEXT NOT NULL,
-    body TEXT NOT NULL,
-    PRIMARY KEY (run, call)
+    run  TEXT    NOT NULL,
+    call TEXT    NOT NULL,
+    part INTEGER NOT NULL,                        -- from 0
+    body TEXT    NOT NULL,
+    PRIMARY KEY (run, call, part)
 ) STRICT, WITHOUT ROWID;

@@ -115,8 +115,8 @@ impl Store for SqliteStore {
         Ok(rows::read_events(&mut *self.reader().await?, run, after, limit).await?)
     }
 
-    async fn output(&self, run: RunId, call: CallId) -> Result<Option<String>, Error> {
-        Ok(output::read(&mut *self.reader().await?, run, call).await?)
+    async fn output(&self, run: RunId, call: CallId, part: u32) -> Result<Option<String>, Error> {
+        Ok(output::read(&mut *self.reader().await?, run, call, part).await?)
     }
 
     async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error> {

@@ -6,28 +6,60 @@ use sqlx::SqliteConnection;
 use super::writer::Fault;
 use crate::FullOutput;
 
+/// Bytes of one part, at most: what reading an output holds in memory.
+const PART_BYTES: usize = 256 * 1024;
+
 /// Keeps an output with the event that it belongs to, which is written in the same transaction.
 pub(super) async fn write(conn: &mut SqliteConnection, run: RunId, output: &FullOutput) -> Result<(), Fault> {
-    sqlx::query(
-        "INSERT INTO outputs (run, call, body) VALUES (?, ?, ?) \
-         ON CONFLICT (run, call) DO UPDATE SET body = excluded.body",
-    )
-    .bind(run.to_string())
-    .bind(output.call.to_string())
-    .bind(&*output.text)
-    .execute(conn)
-    .await?;
+    for (part, body) in (0_u32..).zip(parts(&output.text)) {
+        sqlx::query(
+            "INSERT INTO outputs (run, call, part, body) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (run, call, part) DO UPDATE SET body = excluded.body",
+        )
+        .bind(run.to_string())
+        .bind(output.call.to_string())
+        .bind(part)
+        .bind(body)
+        .execute(&mut *conn)
+        .await?;
+    }
     Ok(())
+}
+
+/// The text in parts, none of which ends within a character.
+fn parts(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (part, rest) = text.split_at(text.floor_char_boundary(PART_BYTES));
+        text = rest;
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 pub(super) async fn read(
     conn: &mut SqliteConnection,
     run: RunId,
     call: CallId,
+    part: u32,
 ) -> Result<Option<String>, Fault> {
-    Ok(sqlx::query_scalar("SELECT body FROM outputs WHERE run = ? AND call = ?")
+    Ok(sqlx::query_scalar("SELECT body FROM outputs WHERE run = ? AND call = ? AND part = ?")
         .bind(run.to_string())
         .bind(call.to_string())
+        .bind(part)
         .fetch_optional(conn)
         .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_bounded_and_make_up_the_whole() {
+        for text in [String::new(), "x".to_owned(), "🧗".repeat(PART_BYTES), "x".repeat(2 * PART_BYTES)] {
+            let parts: Vec<&str> = parts(&text).collect();
+            assert_eq!(parts.concat(), text);
+            assert!(parts.iter().all(|part| !part.is_empty() && part.len() <= PART_BYTES));
+            assert!(parts.len() <= text.len().div_ceil(PART_BYTES - 3));
+        }
+    }
 }
