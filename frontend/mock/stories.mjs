@@ -190,7 +190,7 @@ export function history() {
   });
   const falls = [5, 4, 3, 2].map((a) => call('divide_numbers', { a, b: 0 }));
   const now_what =
-    'This run seems to be stuck: 4 tool calls in a row failed. The last one was divide_numbers with the arguments {"a":2,"b":0}.\nIts error: Division by zero\nWhat should be done differently? Piton asks this, not the model. The model is given your answer and goes on from there; to end the run instead, cancel it.';
+    'This run seems to be stuck: tool calls failed 4 times in a row. The last one was divide_numbers with the arguments {"a":2,"b":0}.\nIts error: Division by zero\nWhat should be done differently? Piton asks this, not the model. The model is given your answer and goes on from there; to end the run instead, cancel it.';
   const own = call('ask_human', { question: now_what }, 'ask_human');
   const evil = call(HOSTILE[0], { note: HOSTILE[2] });
   return [

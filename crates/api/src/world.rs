@@ -242,7 +242,9 @@ impl World {
     /// A run that went round in circles, so that Piton itself asks.
     pub(crate) async fn stuck(&self) -> RunId {
         let run = self.launch("fly").await;
-        self.reply(run, &[(); 4].map(|()| ("fly", json!({})))).await;
+        for _ in 0..4 {
+            self.reply(run, &[("fly", json!({}))]).await;
+        }
         run
     }
 

@@ -108,7 +108,7 @@ impl Context {
             }
             Event::Stuck { call, .. } => {
                 self.call_ids.insert(call.call_id.clone());
-                self.pending.insert(0, call.clone());
+                self.pending.push(call.clone());
             }
             Event::ToolReturned { call, result, .. } => self.ended(*call, &json!({ "result": result })),
             Event::ToolFailed { call, error, .. } => {

@@ -68,11 +68,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         full_bytes: Option<u64>,
     },
-    /// The run goes round in circles: a human is asked by `call`, a call of Piton's own, before whatever is pending.
+    /// The run goes round in circles: a human is asked by `call`, a call of Piton's own, before the model is asked again.
     Stuck {
         call: ToolCall,
         reason: StuckReason,
-        /// Errors, or repetitions, in a row.
+        /// In how many replies in a row.
         times: u32,
     },
     HumanAsked {

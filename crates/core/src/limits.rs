@@ -23,9 +23,9 @@ pub const EVENTS_MAX: u32 = 1_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// A human is asked at this many tool errors in a row; 0 for never.
+    /// A human is asked when the calls of this many replies in a row failed; 0 for never.
     pub tool_errors: u32,
-    /// A human is asked when the same call came to the same end this many times in a row; 0 for never.
+    /// A human is asked when this many replies in a row made the same call and it came to the same end; 0 for never.
     pub repeated_calls: u32,
     /// Events after which the run fails; at most [`EVENTS_MAX`].
     pub events: u32,

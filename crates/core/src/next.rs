@@ -66,11 +66,8 @@ pub fn next(run: &Run, epoch: Epoch) -> Next {
     if run.steps >= run.max_steps {
         return Next::Record(Event::LimitReached);
     }
-    if let Some(stuck) = run.streak.stuck() {
-        return Next::Record(stuck.event());
-    }
     match run.front() {
-        None => Next::CallModel,
+        None => run.streak.stuck().map_or(Next::CallModel, |stuck| Next::Record(stuck.event())),
         Some(front) => carry_out(&front.call),
     }
 }

@@ -466,7 +466,7 @@ impl Run {
             return Err("the question is open");
         }
         let ended = self.pending.remove(place);
-        self.streak.ended(&ended.call, end, self.limits);
+        self.streak.ended(self.turns, &ended.call, end, self.limits);
         if self.interrupt.as_ref().is_some_and(|interrupt| interrupt.call() == call) {
             self.interrupt = None;
             self.status = if self.cancel_requested { Status::Cancelling } else { Status::Running };
@@ -476,16 +476,13 @@ impl Run {
 
     fn asks_by_itself(&mut self, call: &ToolCall, reason: StuckReason) -> Result<(), &'static str> {
         self.require_status(&[Status::Running])?;
-        if self.has_open_call() {
-            return Err("the result of a call is still open");
+        if !self.pending.is_empty() {
+            return Err("calls of the last reply are still pending");
         }
         if call.kind != CallKind::AskHuman {
             return Err("the call does not ask a human");
         }
-        if self.pending.iter().any(|pending| pending.call.id == call.id) {
-            return Err("the call is pending already");
-        }
-        self.pending.insert(0, Pending { stuck: Some(reason), ..Pending::new(call) });
+        self.pending.push(Pending { stuck: Some(reason), ..Pending::new(call) });
         self.streak = Streak::begin();
         Ok(())
     }

@@ -1,5 +1,8 @@
-//! When a run goes round in circles: calls that fail one after the other, or one call that comes to the same end again
-//! and again. The run then asks a human, by an `ask_human` call of Piton's own.
+//! When a run goes round in circles: calls that fail time after time, or one call that comes to the same end again and
+//! again. Instead of asking the model once more, the run then asks a human, by an `ask_human` call of Piton's own.
+//!
+//! A time is a reply of the model: what several calls of one reply come to, it sees at once, and it has had no chance
+//! yet to do better.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -16,7 +19,7 @@ const END_SHOWN_BYTES: usize = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StuckReason {
-    /// Calls failed one after the other.
+    /// Calls failed, reply after reply.
     ToolErrors,
     /// One call came to the same end again and again.
     RepeatedCall,
@@ -38,12 +41,14 @@ pub struct Stuck {
 /// What a run's calls came to lately. A success that is not a repetition, and a human's word, end a streak.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Streak {
-    /// Calls in a row that failed.
+    /// Replies in a row whose calls failed.
     errors: u32,
-    /// The last call's name, arguments and end as a digest, and how many times in a row it came.
+    /// The last call's name, arguments and end as a digest, and in how many replies in a row it came.
     last: Option<Uuid>,
     repeats: u32,
-    /// Set from the call that reaches a limit to the question that follows from it.
+    /// The turn of the last call that was counted.
+    turn: u32,
+    /// Set from the call that reaches a limit to the question that follows from it, or to a call that ends otherwise.
     stuck: Option<Stuck>,
     /// Whether every call since launch, or since a human's last word, is counted. Not so in a run that was
     /// begun by a reducer that did not count yet.
@@ -64,14 +69,17 @@ impl Streak {
         self.is_whole
     }
 
-    /// Counts the end of a call.
-    pub(crate) fn ended(&mut self, call: &ToolCall, end: Result<&Value, &str>, limits: Limits) {
-        self.errors = if end.is_err() { self.errors.saturating_add(1) } else { 0 };
+    /// Counts the end of a call that the reply of `turn` asked for.
+    pub(crate) fn ended(&mut self, turn: u32, call: &ToolCall, end: Result<&Value, &str>, limits: Limits) {
+        let once_more =
+            |count: u32| if count > 0 && self.turn == turn { count } else { count.saturating_add(1) };
+        self.errors = if end.is_err() { once_more(self.errors) } else { 0 };
         if limits.repeated_calls > 0 {
             let this = Some(digest(call, end));
-            self.repeats = if self.last == this { self.repeats.saturating_add(1) } else { 1 };
+            self.repeats = if self.last == this { once_more(self.repeats) } else { 1 };
             self.last = this;
         }
+        self.turn = turn;
         let reached = |count: u32, limit: u32| limit > 0 && count >= limit;
         let found = if reached(self.errors, limits.tool_errors) {
             Some((StuckReason::ToolErrors, self.errors))
@@ -114,13 +122,11 @@ impl Stuck {
         let found = match (self.reason, times) {
             (StuckReason::ToolErrors, 1) => format!("a tool call failed. It was {tool}"),
             (StuckReason::ToolErrors, _) => {
-                format!("{times} tool calls in a row failed. The last one was {tool}")
+                format!("tool calls failed {times} times in a row. The last one was {tool}")
             }
-            (StuckReason::RepeatedCall, _) => {
-                format!(
-                    "the same tool call came {times} times in a row, to the same end each time. It was {tool}"
-                )
-            }
+            (StuckReason::RepeatedCall, _) => format!(
+                "the same tool call came {times} times in a row, to the same end each time. It was {tool}"
+            ),
         };
         format!(
             "This run seems to be stuck: {found} with the arguments {arguments}.\n{end}\nWhat should be done \

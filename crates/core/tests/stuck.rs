@@ -51,7 +51,7 @@ fn the_fourth_error_in_a_row_asks_a_human_and_the_third_does_not() {
     assert_eq!(fail(&mut world, 4), Next::Rest);
     assert_eq!((world.run.status, world.run.steps), (Status::WaitingHumanInput, 5));
     expect![[r#"
-        This run seems to be stuck: 4 tool calls in a row failed. The last one was sum with the arguments {"a":4}.
+        This run seems to be stuck: tool calls failed 4 times in a row. The last one was sum with the arguments {"a":4}.
         Its error: no such number
         What should be done differently? Piton asks this, not the model. The model is given your answer and goes on from there; to end the run instead, cancel it."#]]
     .assert_eq(question(&world));
@@ -103,7 +103,9 @@ fn a_humans_word_ends_the_row_of_errors() {
 #[test]
 fn unknown_tools_and_bad_arguments_are_errors_too() {
     let mut world = World::launched(10);
-    world.reply(None, &[("a", "fly", "{}"), ("b", "ask_human", "{}"), ("c", "final_answer", "[]")]);
+    world.reply(None, &[("a", "fly", "{}")]);
+    world.reply(None, &[("b", "ask_human", "{}")]);
+    world.reply(None, &[("c", "final_answer", "[]")]);
     assert_eq!(asked_for(&world), []);
     world.reply(None, &[("d", "fly", "{}")]);
     assert_eq!(asked_for(&world), [(StuckReason::ToolErrors, 4)]);
@@ -148,22 +150,50 @@ fn another_result_or_another_call_in_between_is_no_repetition() {
 }
 
 #[test]
-fn the_calls_behind_the_fourth_error_go_on_after_the_answer() {
-    let mut world = World::launched(10);
-    let calls: Vec<(String, String)> = (0..6).map(|n| (format!("c{n}"), format!("{{\"a\":{n}}}"))).collect();
-    let calls: Vec<(&str, &str, &str)> = calls.iter().map(|(id, args)| (&**id, "sum", &**args)).collect();
-    world.reply(None, &calls);
-    for _ in 0..4 {
-        world.failed("down");
-    }
-    let names: Vec<&str> = world.run.pending.iter().map(|pending| &*pending.call.call_id).collect();
-    assert_eq!(
-        (&names[1..], world.run.front().and_then(|own| own.stuck)),
-        (&["c4", "c5"][..], Some(StuckReason::ToolErrors))
-    );
-    assert!(matches!(answer(&mut world, "it is up again"), Next::CallTool(call) if call.call_id == "c4"));
-    world.returned(json!(1));
+fn what_one_reply_asks_for_is_one_time_and_is_carried_out_before_a_human_is_asked() {
+    let mut world = World::launched(20);
+    let down = |world: &mut World, turn: usize| {
+        let ids: Vec<String> = (0..6).map(|n| format!("c{turn}-{n}")).collect();
+        let calls: Vec<(&str, &str, &str)> = ids.iter().map(|id| (&**id, "sum", "{}")).collect();
+        world.reply(None, &calls);
+        (1..6).for_each(|_| assert!(matches!(world.failed("down"), Next::CallTool(_)), "the others go on"));
+        world.failed("down")
+    };
+    // The model did not see yet that the first of the six failed.
+    (1..=3).for_each(|turn| assert_eq!(down(&mut world, turn), Next::CallModel));
+    assert_eq!(down(&mut world, 4), Next::Rest);
+    assert_eq!(asked_for(&world), [(StuckReason::ToolErrors, 4)]);
+    assert_eq!(world.run.pending.len(), 1, "only the question");
+    assert_eq!(answer(&mut world, "it is up again"), Next::CallModel);
+
+    // What fails after a success in the same reply is the first time of its row.
+    let mut mixed = World::limited(20, Limits { tool_errors: 2, ..Limits::default() });
+    mixed.reply(None, &[("x", "sum", "{}"), ("y", "sum", "{}")]);
+    mixed.returned(json!(1));
+    assert_eq!(mixed.failed("down"), Next::CallModel);
+    assert_eq!(fail(&mut mixed, 2), Next::Rest);
+
+    // Of the fourth reply, too, what ends otherwise counts.
+    (5..=7).for_each(|turn| assert_eq!(down(&mut world, turn), Next::CallModel));
+    world.reply(None, &[("x", "sum", "{}"), ("y", "sum", "{}")]);
+    world.failed("down");
     assert_eq!(world.returned(json!(1)), Next::CallModel);
+}
+
+#[test]
+fn a_model_that_ends_or_asks_by_itself_is_not_kept_from_it() {
+    let mut world = World::launched(20);
+    (1..=3).for_each(|turn| {
+        fail(&mut world, turn);
+    });
+    let mut done = world.clone();
+    done.reply(None, &[("c", "sum", "{}"), ("f", "final_answer", r#"{"answer":"it cannot be done"}"#)]);
+    done.failed("down");
+    assert_eq!((done.run.status, asked_for(&done)), (Status::Complete, vec![]));
+    world.reply(None, &[("c", "sum", "{}"), ("q", "ask_human", r#"{"question":"what now?"}"#)]);
+    world.failed("down");
+    assert_eq!((question(&world), asked_for(&world)), ("what now?", vec![]));
+    assert_eq!(answer(&mut world, "go on"), Next::CallModel);
 }
 
 #[test]
@@ -256,13 +286,12 @@ fn the_questions_id_derives_from_the_last_call_and_no_other_call_has_it() {
     // A model that takes the id for its own gets another.
     one.reply(None, &[(&asked(&one).call_id, "sum", "{}")]);
     assert_ne!(one.run.front().expect("a call").call.call_id, asked(&one).call_id);
-    // And the question cannot be put beside a call that is under way, or twice.
+    // And the question cannot be put beside a call that is pending, or twice.
     let event = one.events.iter().find(|event| event.kind() == "stuck").expect("it asked").clone();
     assert!(other.run.clone().apply(&event).is_err(), "not while it waits");
-    let mut begun = World::launched(10);
-    begun.reply(None, &[("p", "pay", "{}")]);
-    begun.started(EPOCH);
-    assert!(begun.run.apply(&event).is_err(), "not while a call is open");
+    let mut pending = World::launched(10);
+    pending.reply(None, &[("p", "pay", "{}")]);
+    assert!(pending.run.apply(&event).is_err(), "not while a call is pending");
 }
 
 #[test]

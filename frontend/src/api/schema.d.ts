@@ -566,12 +566,12 @@ export interface components {
             events: number;
             /**
              * Format: int32
-             * @description A human is asked when the same call came to the same end this many times in a row; 0 for never.
+             * @description A human is asked when this many replies in a row made the same call and it came to the same end; 0 for never.
              */
             repeated_calls: number;
             /**
              * Format: int32
-             * @description A human is asked at this many tool errors in a row; 0 for never.
+             * @description A human is asked when the calls of this many replies in a row failed; 0 for never.
              */
             tool_errors: number;
         };

@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 /// What an agent's runs are held to, besides their steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Limits {
-    /// A human is asked at this many tool errors in a row; 0 for never.
+    /// A human is asked when the calls of this many replies in a row failed; 0 for never.
     tool_errors: u32,
-    /// A human is asked when the same call came to the same end this many times in a row; 0 for never.
+    /// A human is asked when this many replies in a row made the same call and it came to the same end; 0 for never.
     repeated_calls: u32,
     /// Events after which a run fails.
     events: u32,

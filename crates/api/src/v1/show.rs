@@ -59,7 +59,7 @@ mod tests {
         let question = &shown["question"];
         assert_eq!((&question["kind"], &question["stuck"]), (&json!("question"), &json!("tool_errors")));
         let text = question["text"].as_str().expect("a text");
-        assert!(text.starts_with("This run seems to be stuck: 4 tool calls in a row failed."), "{text}");
+        assert!(text.starts_with("This run seems to be stuck: tool calls failed 4 times in a row."), "{text}");
         assert_eq!(shown["limits"], json!({ "tool_errors": 4, "repeated_calls": 4, "events": 50_000 }));
         assert_eq!(world.get("/v1/inbox").await.expect(200)["items"][0]["question"], *question);
     }

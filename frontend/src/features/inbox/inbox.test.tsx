@@ -54,7 +54,7 @@ it('sends an answer with the id of its question', async () => {
 });
 
 it('says that Piton asks and not the model, where the run is stuck', async () => {
-  const text = 'This run seems to be stuck: 4 tool calls in a row failed. The last one was fly.';
+  const text = 'This run seems to be stuck: tool calls failed 4 times in a row. The last one was fly.';
   inboxWith({ ...QUESTION, text, stuck: 'tool_errors' }, () => ({ body: RUN }));
   openPage('/inbox');
   expect(await screen.findByText('Piton asks: the run seems to be stuck')).toBeInTheDocument();

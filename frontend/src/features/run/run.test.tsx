@@ -135,7 +135,7 @@ describe('a run', () => {
   });
 
   it('shows that Piton asks and why, where the run is stuck', async () => {
-    const text = 'This run seems to be stuck: 4 tool calls in a row failed. The last one was fly.';
+    const text = 'This run seems to be stuck: tool calls failed 4 times in a row. The last one was fly.';
     const own = { id: 'q-1', call_id: 'call_q', name: 'ask_human', arguments: '{}', kind: 'ask_human' };
     const question = {
       id: 'q-1',
@@ -157,7 +157,7 @@ describe('a run', () => {
     });
     openPage(PATH);
     const story = (await screen.findByText('Piton asks')).closest('li') as HTMLElement;
-    expect(within(story).getByText(/4 tool calls in a row failed$/)).toBeInTheDocument();
+    expect(within(story).getByText(/tool calls failed 4 times in a row$/)).toBeInTheDocument();
     expect(within(story).getByText(text)).toBeInTheDocument();
     expect(within(story).getByRole('img', { name: 'Waits for an answer' })).toBeInTheDocument();
     expect(screen.getByText('Piton asks: the run seems to be stuck')).toBeInTheDocument();

@@ -162,7 +162,7 @@ function Calls({ calls, front }: { calls: Call[]; front?: string | undefined }) 
 
 const STUCK = {
   tool_errors: (times: number) =>
-    times === 1 ? 'a tool call failed' : `${times} tool calls in a row failed`,
+    times === 1 ? 'a tool call failed' : `tool calls failed ${times} times in a row`,
   repeated_call: (times: number) => `the same call came to the same end ${times} times in a row`,
 };
 
