@@ -1,12 +1,14 @@
 //! What black-box tests of the real binary need, and nothing that ships: a model that says what it is told to, a
 //! ledger that counts effects in a process of its own, and a world of real processes that can be killed at will.
 //!
-//! Nothing here knows Piton's crates: it speaks HTTP and signals, as a user, a peer or an outage would.
+//! It speaks HTTP and signals, as a user, a peer or an outage would. Only [`memory`] knows Piton's crates: the store's
+//! trait, which it carries out in memory for simulations.
 
 mod caller;
 pub mod clerk;
 mod dialogue;
 pub mod ledger;
+pub mod memory;
 mod memory_limit;
 mod person;
 mod process;

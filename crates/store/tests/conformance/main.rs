@@ -1,0 +1,37 @@
+//! What every store promises, whichever engine is behind it: each promise is a test of its own for each engine, on a
+//! fresh database and under a told clock. Another engine is one file beside `memory.rs` and one line in `promises!`.
+
+/// Makes a test for each engine of each of these functions, which take a [`World`](crate::world::World).
+macro_rules! promises {
+    ($($promise:ident),+ $(,)?) => {
+        crate::promises_of! { sqlite: crate::sqlite::Sqlite; $($promise),+ }
+        crate::promises_of! { memory: crate::memory::Memory; $($promise),+ }
+    };
+}
+
+macro_rules! promises_of {
+    ($name:ident: $engine:ty; $($promise:ident),+) => {
+        mod $name {
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    super::$promise(crate::world::World::of::<$engine>().await).await;
+                }
+            )+
+        }
+    };
+}
+use promises_of;
+
+mod memory;
+mod sqlite;
+mod world;
+
+mod commands;
+mod deaths;
+mod launches;
+mod lists;
+mod steps;
+mod workers;
+
+mod sqlite_only;

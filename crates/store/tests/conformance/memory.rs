@@ -1,0 +1,39 @@
+//! The store in memory.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use piton_core::{RunId, WorkerId};
+use piton_store::{Clock, Store};
+use piton_testkit::memory;
+
+use crate::world::Engine;
+
+pub(crate) struct Memory(memory::Memory);
+
+#[async_trait]
+impl Engine for Memory {
+    async fn fresh() -> Self {
+        Self(memory::Memory::default())
+    }
+
+    async fn open(&self, clock: &Clock) -> Arc<dyn Store> {
+        Arc::new(self.0.open(clock.clone()))
+    }
+
+    fn lock(&self, worker: &WorkerId) {
+        self.0.lock(worker);
+    }
+
+    fn die(&self, worker: &WorkerId, busy_with: &[RunId]) {
+        self.0.die(worker, busy_with.to_vec());
+    }
+
+    async fn lose_jobs(&self) {
+        self.0.tamper(|tables| tables.jobs.clear());
+    }
+
+    async fn lose_workers(&self) {
+        self.0.tamper(|tables| tables.workers.clear());
+    }
+}

@@ -1,0 +1,71 @@
+//! The embedded store.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use piton_core::{RunId, WorkerId};
+use piton_store::{Clock, Error, SqliteOptions, SqliteStore, Store, WorkerLock};
+use sqlx::{Connection, SqliteConnection};
+
+use crate::world::Engine;
+
+pub(crate) struct Sqlite {
+    pub(crate) dir: tempfile::TempDir,
+    locks: Mutex<BTreeMap<WorkerId, WorkerLock>>,
+}
+
+impl Sqlite {
+    pub(crate) fn in_a_folder() -> Self {
+        Self { dir: tempfile::tempdir().expect("a folder"), locks: Mutex::default() }
+    }
+
+    pub(crate) async fn store(&self, clock: &Clock) -> Result<SqliteStore, Error> {
+        SqliteStore::open(&self.url(), SqliteOptions::default(), clock.clone()).await
+    }
+
+    /// A connection that goes round the store.
+    pub(crate) async fn raw(&self) -> SqliteConnection {
+        SqliteConnection::connect(&self.url()).await.expect("a connection")
+    }
+
+    pub(crate) fn live_dir(&self) -> PathBuf {
+        self.dir.path().join("piton.db-live")
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite://{}", self.dir.path().join("piton.db").display())
+    }
+}
+
+#[async_trait]
+impl Engine for Sqlite {
+    async fn fresh() -> Self {
+        Self::in_a_folder()
+    }
+
+    async fn open(&self, clock: &Clock) -> Arc<dyn Store> {
+        Arc::new(self.store(clock).await.expect("a store"))
+    }
+
+    fn lock(&self, worker: &WorkerId) {
+        let lock = WorkerLock::take(&self.live_dir(), worker).expect("taken").expect("kept");
+        self.locks.lock().expect("locks").insert(worker.clone(), lock);
+    }
+
+    fn die(&self, worker: &WorkerId, busy_with: &[RunId]) {
+        self.locks.lock().expect("locks").remove(worker);
+        // A process that is killed leaves its file behind.
+        let slots: String = busy_with.iter().map(RunId::to_string).collect();
+        std::fs::write(self.live_dir().join(format!("{worker}.lock")), slots).expect("a file");
+    }
+
+    async fn lose_jobs(&self) {
+        sqlx::raw_sql("DELETE FROM jobs").execute(&mut self.raw().await).await.expect("jobs lost");
+    }
+
+    async fn lose_workers(&self) {
+        sqlx::raw_sql("DELETE FROM workers").execute(&mut self.raw().await).await.expect("workers lost");
+    }
+}

@@ -1,0 +1,141 @@
+//! Claiming a run for a step, committing it, and giving it back.
+
+use piton_core::{Command, Epoch, Event, Status};
+use piton_store::{Claim, Commit, CommitOutcome, JobKind, Launch, Lost, StepEnd};
+
+use crate::world::{World, commit, failure, launch, lost};
+
+promises![
+    a_job_is_taken_once_by_priority_and_then_by_age,
+    a_commit_under_another_epoch_writes_nothing,
+    a_commit_whose_acknowledgement_was_lost_is_folded_once,
+    a_command_in_between_makes_the_commit_wait_for_a_merge,
+    a_command_to_a_held_run_leaves_a_job_that_only_the_holders_commit_removes,
+    a_run_is_kept_for_its_next_step_unless_an_older_job_waits,
+    a_run_that_is_handed_back_was_no_attempt,
+];
+
+async fn a_job_is_taken_once_by_priority_and_then_by_age(world: World) {
+    let mut ids = Vec::new();
+    for (task, priority) in [("old", 0), ("young", 0), ("urgent", 5)] {
+        let launch = Launch { priority, ..launch(task) };
+        ids.push(world.store.launch(launch).await.expect("launched").run.id);
+        world.clock.advance(1);
+    }
+    let (a, b) = (world.worker("a").await, world.worker("b").await);
+    let (one, two) = tokio::join!(world.claim(&a), world.claim(&b));
+    let mut claims = one;
+    claims.extend(two);
+    assert_eq!(claims.iter().map(|claim| claim.run).collect::<Vec<_>>(), [ids[2], ids[0], ids[1]]);
+    assert!(claims.iter().all(|claim| claim.epoch == Epoch(1) && claim.attempt == 1));
+    assert!(world.claim(&a).await.is_empty());
+    world.check().await;
+}
+
+async fn a_commit_under_another_epoch_writes_nothing(world: World) {
+    let run = world.launch("x").await;
+    let (a, b) = (world.worker("a").await, world.worker("b").await);
+    let old = world.claim_one(&a).await;
+    let lost = lost(&a, Lost::LeaseLapsed, &[]);
+    assert_eq!(world.store.recover(&lost).await.expect("recovered"), 1);
+    let before = world.row(run).await;
+    let late = commit(&old, &a, 1, &[failure()], StepEnd::Done);
+    assert!(matches!(world.store.commit(late.clone()).await.expect("answered"), CommitOutcome::Fenced));
+    let new = world.claim_one(&b).await;
+    assert_eq!((new.epoch, new.attempt), (Epoch(2), 2));
+    assert!(matches!(world.store.commit(late).await.expect("answered"), CommitOutcome::Fenced));
+    world.store.hand_back(run, &a, old.epoch).await.expect("nothing");
+    assert_eq!(world.row(run).await.owner, Some(b));
+    assert_eq!(world.row(run).await.run, before.run);
+    world.check().await;
+}
+
+async fn a_commit_whose_acknowledgement_was_lost_is_folded_once(world: World) {
+    let run = world.launch("x").await;
+    let worker = world.worker("w").await;
+    let claim = world.claim_one(&worker).await;
+    for end in [StepEnd::GoesOn, StepEnd::GoesOn] {
+        let outcome =
+            world.store.commit(commit(&claim, &worker, 1, &[failure()], end)).await.expect("answered");
+        assert!(matches!(outcome, CommitOutcome::Committed { version: 2, kept: true }));
+    }
+    let claim = Claim { fold: world.row(run).await.run, ..claim };
+    for _ in 0..2 {
+        let failed = [Event::Failed { error: "down".to_owned() }];
+        let outcome = world.store.commit(commit(&claim, &worker, 2, &failed, StepEnd::Done)).await;
+        assert!(matches!(outcome.expect("answered"), CommitOutcome::Committed { version: 3, kept: false }));
+    }
+    assert_eq!(world.store.events(run, 0, 10).await.expect("events").len(), 3);
+    world.check().await;
+}
+
+async fn a_command_in_between_makes_the_commit_wait_for_a_merge(world: World) {
+    let run = world.launch("x").await;
+    let worker = world.worker("w").await;
+    let claim = world.claim_one(&worker).await;
+    world.store.command(run, Command::Pause).await.expect("paused");
+    let outcome = world.store.commit(commit(&claim, &worker, 1, &[failure()], StepEnd::Done)).await;
+    let CommitOutcome::Behind { newer } = outcome.expect("answered") else { panic!("behind") };
+    assert_eq!((newer.status, newer.version), (Status::Paused, 2));
+    assert_eq!(world.row(run).await.run.version, 2);
+    // Nothing to add: the commit only lets go.
+    let rest = Commit {
+        base: 2,
+        events: Vec::new(),
+        after: *newer,
+        ..commit(&claim, &worker, 1, &[], StepEnd::Done)
+    };
+    let outcome = world.store.commit(rest).await.expect("answered");
+    assert!(matches!(outcome, CommitOutcome::Committed { version: 2, kept: false }));
+    assert_eq!(world.row(run).await.owner, None);
+    world.check().await;
+}
+
+async fn a_command_to_a_held_run_leaves_a_job_that_only_the_holders_commit_removes(world: World) {
+    let run = world.launch("x").await;
+    let (a, b) = (world.worker("a").await, world.worker("b").await);
+    let claim = world.claim_one(&a).await;
+    world.store.command(run, Command::Pause).await.expect("paused");
+    world.store.command(run, Command::Resume).await.expect("resumed");
+    assert!(world.claim(&b).await.is_empty(), "the run is held");
+    assert_eq!(world.store.queue().await.expect("stats").due, 1);
+    let now = Claim { fold: world.row(run).await.run, ..claim };
+    let outcome =
+        world.store.commit(commit(&now, &a, 1, &[failure()], StepEnd::Done)).await.expect("answered");
+    assert!(matches!(outcome, CommitOutcome::Committed { kept: true, .. }));
+    assert_eq!(world.store.queue().await.expect("stats").due, 0);
+    world.check().await;
+}
+
+async fn a_run_is_kept_for_its_next_step_unless_an_older_job_waits(world: World) {
+    let first = world.launch("first").await;
+    let worker = world.worker("w").await;
+    let claim = world.claim_one(&worker).await;
+    let outcome = world.store.commit(commit(&claim, &worker, 1, &[failure()], StepEnd::Done)).await;
+    assert!(matches!(outcome.expect("answered"), CommitOutcome::Committed { kept: true, .. }));
+    assert_eq!(world.row(first).await.attempt, 1, "the next step's first attempt has begun");
+    world.clock.advance(5);
+    let second = world.launch("second").await;
+    world.clock.advance(5);
+    let claim = Claim { fold: world.row(first).await.run, ..claim };
+    let outcome = world.store.commit(commit(&claim, &worker, 2, &[failure()], StepEnd::Done)).await;
+    assert!(matches!(outcome.expect("answered"), CommitOutcome::Committed { kept: false, .. }));
+    assert_eq!(world.claim_one(&worker).await.run, second);
+    let again = world.claim_one(&worker).await;
+    assert_eq!((again.run, again.epoch, again.attempt, again.kind), (first, Epoch(2), 1, JobKind::Step));
+    world.check().await;
+}
+
+async fn a_run_that_is_handed_back_was_no_attempt(world: World) {
+    let run = world.launch("x").await;
+    let worker = world.worker("w").await;
+    let claim = world.claim_one(&worker).await;
+    world.store.hand_back(run, &worker, claim.epoch).await.expect("handed back");
+    let claim = world.claim_one(&worker).await;
+    assert_eq!((claim.epoch, claim.attempt), (Epoch(2), 1));
+    world.store.retire(&worker).await.expect("retired");
+    let other = world.worker("other").await;
+    let claim = world.claim_one(&other).await;
+    assert_eq!((claim.epoch, claim.attempt), (Epoch(3), 1));
+    world.check().await;
+}

@@ -1,0 +1,136 @@
+//! Claiming runs for a step, committing it, and giving runs back.
+
+use piton_core::{Epoch, RunId, WorkerId};
+use piton_store::{Claim, Commit, CommitOutcome, JobKind, Lane, Ring, StepEnd};
+
+use super::Mutant;
+use super::tables::{Tables, Written};
+
+impl Tables {
+    pub(super) fn claim(
+        &mut self,
+        worker: &WorkerId,
+        lane: Lane,
+        limit: u32,
+        now_ms: i64,
+    ) -> Written<Vec<Claim>> {
+        if !self.workers.contains_key(worker) && !self.is(Mutant::ClaimWithoutLease) {
+            return (Vec::new(), None);
+        }
+        let next_epoch = u64::from(!self.is(Mutant::ClaimKeepsEpoch));
+        let mut claims = Vec::new();
+        for run in self.due(lane, now_ms).into_iter().take(limit as usize) {
+            let kind = self.jobs.remove(&run).map_or(JobKind::Step, |job| job.kind);
+            let Some(stored) = self.stored(run).filter(|stored| stored.row.run.status.is_runnable()) else {
+                continue;
+            };
+            stored.row.owner = Some(worker.clone());
+            stored.row.epoch = Epoch(stored.row.epoch.0 + next_epoch);
+            stored.row.attempt += 1;
+            claims.push(Claim {
+                run,
+                fold: stored.row.run.clone(),
+                epoch: stored.row.epoch,
+                attempt: stored.row.attempt,
+                ordinal: 1,
+                kind,
+            });
+        }
+        (claims, None)
+    }
+
+    pub(super) fn commit(&mut self, commit: &Commit, now_ms: i64) -> Written<CommitOutcome> {
+        let Some(stored) = self.runs.get(&commit.run) else { return (CommitOutcome::Fenced, None) };
+        let owned = stored.row.owner.as_ref() == Some(&commit.worker) && stored.row.epoch == commit.epoch;
+        let version = stored.row.run.version;
+        let stood = stored.key.0 == commit.epoch && stored.key.1 >= commit.ordinal;
+        if stood && !self.is(Mutant::NoCommitKey) {
+            // Only its acknowledgement was lost.
+            return (CommitOutcome::Committed { version, kept: owned }, None);
+        }
+        if !owned && !self.is(Mutant::NoEpochCheck) {
+            return (CommitOutcome::Fenced, None);
+        }
+        if version != commit.base && self.is(Mutant::ReleaseByEpochAlone) && is_release(commit) {
+            return self.let_go(commit, now_ms);
+        }
+        if version != commit.base && !self.is(Mutant::NoVersionCheck) {
+            return (CommitOutcome::Behind { newer: Box::new(stored.row.run.clone()) }, None);
+        }
+        self.write(commit, now_ms)
+    }
+
+    fn write(&mut self, commit: &Commit, now_ms: i64) -> Written<CommitOutcome> {
+        let runnable = commit.after.status.is_runnable();
+        let others_wait = !self.due(Lane::Common, now_ms).is_empty();
+        let Some(stored) = self.stored(commit.run) else { return (CommitOutcome::Fenced, None) };
+        stored.write(commit.after.clone(), &commit.events, now_ms);
+        stored.outputs.extend(commit.outputs.iter().map(|full| (full.call, full.text.clone())));
+        stored.key = (commit.epoch, commit.ordinal);
+        let kept = match commit.end {
+            StepEnd::GoesOn => true,
+            // A suspect's whole step clears it, and it goes back to the others.
+            StepEnd::Done => runnable && stored.suspect.is_none() && !others_wait,
+            StepEnd::GiveBack => false,
+        };
+        if !kept {
+            stored.row.owner = None;
+        }
+        match commit.end {
+            StepEnd::GoesOn => {}
+            StepEnd::Done => {
+                stored.row.attempt = u32::from(kept);
+                stored.suspect = None;
+                stored.deaths = 0;
+            }
+            StepEnd::GiveBack => stored.row.attempt = stored.row.attempt.saturating_sub(1),
+        }
+        let outcome = CommitOutcome::Committed { version: commit.after.version, kept };
+        if commit.end == StepEnd::GoesOn {
+            return (outcome, Some(Ring::Events));
+        }
+        if runnable && !kept {
+            self.enqueue(commit.run, JobKind::Step, now_ms);
+            return (outcome, Some(Ring::Job));
+        }
+        self.jobs.remove(&commit.run);
+        (outcome, Some(Ring::Events))
+    }
+
+    /// What [`Mutant::ReleaseByEpochAlone`] does.
+    fn let_go(&mut self, commit: &Commit, now_ms: i64) -> Written<CommitOutcome> {
+        let Some(stored) = self.stored(commit.run) else { return (CommitOutcome::Fenced, None) };
+        stored.row.owner = None;
+        let version = stored.row.run.version;
+        if commit.after.status.is_runnable() {
+            self.enqueue(commit.run, JobKind::Step, now_ms);
+        } else {
+            self.jobs.remove(&commit.run);
+        }
+        (CommitOutcome::Committed { version, kept: false }, Some(Ring::Events))
+    }
+
+    pub(super) fn hand_back(
+        &mut self,
+        run: RunId,
+        worker: &WorkerId,
+        epoch: Epoch,
+        now_ms: i64,
+    ) -> Written<()> {
+        let Some(stored) = self.stored(run) else { return ((), None) };
+        if stored.row.owner.as_ref() != Some(worker) || stored.row.epoch != epoch {
+            return ((), None);
+        }
+        stored.row.owner = None;
+        stored.row.attempt = stored.row.attempt.saturating_sub(1);
+        if !stored.row.run.status.is_runnable() {
+            return ((), None);
+        }
+        self.enqueue(run, JobKind::Step, now_ms);
+        ((), Some(Ring::Job))
+    }
+}
+
+fn is_release(commit: &Commit) -> bool {
+    commit.events.is_empty() && commit.end != StepEnd::GoesOn
+}
