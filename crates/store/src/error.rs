@@ -2,7 +2,7 @@
 
 use piton_core::{Refusal, RunId};
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// Full, read-only, locked for too long, an I/O error: try again later.
     #[error("the database cannot be used now: {0}")]
@@ -15,6 +15,9 @@ pub enum Error {
     Corrupt(String),
     #[error("this Idempotency-Key was used for another request body, which launched run {run}")]
     IdempotencyMismatch { run: RunId },
+    /// Try again when some of them have been taken up.
+    #[error("{waiting} runs wait for a worker, and no more than {max} may")]
+    QueueFull { waiting: u64, max: u64 },
 }
 
 /// Why a command was not carried out.

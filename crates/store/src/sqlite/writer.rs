@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::bell::{Bell, Ring};
@@ -37,6 +37,15 @@ pub(super) enum Fault {
     Sql(sqlx::Error),
     /// What was read cannot be understood: trying again does not help.
     Corrupt(String),
+}
+
+impl Fault {
+    /// Whether reading, writing or syncing the file failed (`SQLITE_IOERR`).
+    fn is_io(&self) -> bool {
+        const IOERR: u32 = 10;
+        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
+        error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == IOERR)
+    }
 }
 
 impl From<sqlx::Error> for Fault {
@@ -73,8 +82,16 @@ impl Writer {
     pub(super) fn start(options: SqliteConnectOptions, full: bool, clock: Clock, bell: Bell) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let trouble = Arc::new(Mutex::new(None));
-        let turn =
-            Turn { options, full, clock, bell, trouble: Arc::clone(&trouble), conn: None, synced: full };
+        let turn = Turn {
+            options,
+            full,
+            clock,
+            bell,
+            trouble: Arc::clone(&trouble),
+            conn: None,
+            synced: full,
+            distrusted: false,
+        };
         tokio::spawn(turn.serve(waiting));
         Self { queue, trouble }
     }
@@ -141,6 +158,34 @@ struct Turn {
     conn: Option<SqliteConnection>,
     /// What `PRAGMA synchronous` is set to on the connection.
     synced: bool,
+    /// A write or a sync failed, so that what the WAL holds may not be on disk.
+    distrusted: bool,
+}
+
+/// Why a group was not written.
+struct Broken {
+    fault: Fault,
+    /// Before any member had its turn.
+    common: bool,
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Self { fault, common: false }
+    }
+}
+
+/// Moves the whole WAL into the database file, synced, and begins it anew.
+///
+/// A kernel that failed to write pages back takes them for clean: a later sync succeeds without them, and a commit that
+/// comes after them in the WAL would be lost with them at a loss of power. So nothing is acknowledged on top of them.
+async fn bring_home(conn: &mut SqliteConnection) -> Result<(), Fault> {
+    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(conn).await?;
+    if row.try_get::<i64, _>(0)? == 0 {
+        return Ok(());
+    }
+    let why = "after an I/O error the log has to be emptied first, and somebody still reads it";
+    Err(Fault::Sql(sqlx::Error::Io(std::io::Error::other(why))))
 }
 
 impl Turn {
@@ -168,38 +213,60 @@ impl Turn {
                     self.bell.ring(ring);
                 }
             }
-            Err(fault) if group.len() == 1 => {
-                let error = Error::from(fault);
-                self.note(Some(&error));
-                if let Some(member) = group.pop() {
-                    member.failed(error);
-                }
-            }
-            Err(_) => {
+            // One member's error is not its neighbours': each is tried again alone.
+            Err(Broken { common: false, .. }) if group.len() > 1 => {
                 for member in group {
                     Box::pin(self.write(vec![member])).await;
                 }
             }
+            Err(Broken { fault, .. }) => {
+                let error = Error::from(fault);
+                self.note(Some(&error));
+                for member in group {
+                    member.failed(error.clone());
+                }
+            }
         }
     }
 
-    async fn transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Fault> {
+    async fn transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
         let result = self.try_transact(group).await;
-        if result.is_err()
-            && let Some(mut conn) = self.conn.take()
-        {
-            // Whether a transaction is still open is not known after an error: the connection is not used again.
-            let _ = sqlx::raw_sql("ROLLBACK").execute(&mut conn).await;
-            let _ = conn.close().await;
+        if let Err(broken) = &result {
+            self.distrusted |= broken.fault.is_io();
+            if let Some(mut conn) = self.conn.take() {
+                // Whether a transaction is still open is not known after an error: the connection is not used again.
+                let _ = sqlx::raw_sql("ROLLBACK").execute(&mut conn).await;
+                let _ = conn.close().await;
+            }
         }
         result
     }
 
-    async fn try_transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Fault> {
+    async fn try_transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
         let synced = self.full && group.iter().any(|member| member.synced());
         let now_ms = self.clock.now_ms();
+        let conn = self.begin(synced).await.map_err(|fault| Broken { fault, common: true })?;
+        let mut loudest = None;
+        for member in group {
+            match member.run(conn, now_ms).await? {
+                Some(Ring::Job) => loudest = Some(Ring::Job),
+                Some(Ring::Events) => loudest = loudest.or(Some(Ring::Events)),
+                None => {}
+            }
+        }
+        sqlx::raw_sql("COMMIT").execute(&mut *conn).await.map_err(Fault::from)?;
+        Ok(loudest)
+    }
+
+    /// Gets the turn to write. Where that fails, no member is to blame.
+    async fn begin(&mut self, synced: bool) -> Result<&mut SqliteConnection, Fault> {
         if self.conn.is_none() {
-            self.conn = Some(self.options.connect().await?);
+            let mut conn = self.options.connect().await?;
+            if self.distrusted {
+                bring_home(&mut conn).await?;
+                self.distrusted = false;
+            }
+            self.conn = Some(conn);
             self.synced = self.full;
         }
         let Some(conn) = self.conn.as_mut() else {
@@ -211,16 +278,7 @@ impl Turn {
             self.synced = synced;
         }
         sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *conn).await?;
-        let mut loudest = None;
-        for member in group {
-            match member.run(conn, now_ms).await? {
-                Some(Ring::Job) => loudest = Some(Ring::Job),
-                Some(Ring::Events) => loudest = loudest.or(Some(Ring::Events)),
-                None => {}
-            }
-        }
-        sqlx::raw_sql("COMMIT").execute(&mut *conn).await?;
-        Ok(loudest)
+        Ok(conn)
     }
 
     fn note(&self, error: Option<&Error>) {
