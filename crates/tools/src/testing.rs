@@ -14,9 +14,11 @@ use crate::arguments::typed;
 use crate::{Tool, ToolError, ToolInput, schema};
 
 const SLEEP_MS_MAX: u64 = 600_000;
+/// Taken at a time by the tool that takes all memory.
+const BITE_BYTES: usize = 16 * 1024 * 1024;
 
-pub(crate) fn tools() -> [Arc<dyn Tool>; 3] {
-    [Arc::new(Abort), Arc::new(Panic), Arc::new(Sleep)]
+pub(crate) fn tools() -> [Arc<dyn Tool>; 5] {
+    [Arc::new(Abort), Arc::new(Panic), Arc::new(Sleep), Arc::new(Block), Arc::new(Exhaust)]
 }
 
 #[derive(JsonSchema)]
@@ -24,19 +26,31 @@ struct NoArguments {}
 
 struct Abort;
 
+#[derive(Deserialize, JsonSchema)]
+struct AbortArguments {
+    /// Do it on a thread of the tool's own, where nobody sees which run it was.
+    #[serde(default)]
+    elsewhere: bool,
+}
+
 #[async_trait]
 impl Tool for Abort {
     fn spec(&self) -> ToolSpec {
-        schema::builtin::<NoArguments>(
+        schema::builtin::<AbortArguments>(
             "abort",
             "Test tool: ends the worker's process at once.",
             EffectClass::Pure,
         )
     }
 
-    async fn call(&self, _: ToolInput<'_>) -> Result<Value, ToolError> {
+    async fn call(&self, input: ToolInput<'_>) -> Result<Value, ToolError> {
+        let AbortArguments { elsewhere } = typed(input.arguments)?;
         tracing::error!("the test tool abort was called: ending this process");
-        std::process::abort()
+        if !elsewhere {
+            std::process::abort();
+        }
+        std::thread::spawn(|| std::process::abort());
+        std::future::pending().await
     }
 }
 
@@ -80,5 +94,52 @@ impl Tool for Sleep {
         let SleepArguments { ms } = typed(input.arguments)?;
         tokio::time::sleep(Duration::from_millis(ms)).await;
         Ok(json!({ "slept_ms": ms }))
+    }
+}
+
+struct Block;
+
+#[async_trait]
+impl Tool for Block {
+    fn spec(&self) -> ToolSpec {
+        schema::builtin::<SleepArguments>(
+            "block",
+            "Test tool: like sleep, but keeps its thread from doing anything else.",
+            EffectClass::Pure,
+        )
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_millis(SLEEP_MS_MAX + 5_000)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "to block the thread is what this tool is for")]
+    async fn call(&self, input: ToolInput<'_>) -> Result<Value, ToolError> {
+        let SleepArguments { ms } = typed(input.arguments)?;
+        std::thread::sleep(Duration::from_millis(ms));
+        Ok(json!({ "slept_ms": ms }))
+    }
+}
+
+struct Exhaust;
+
+#[async_trait]
+impl Tool for Exhaust {
+    fn spec(&self) -> ToolSpec {
+        schema::builtin::<NoArguments>(
+            "exhaust",
+            "Test tool: takes all the memory there is.",
+            EffectClass::Pure,
+        )
+    }
+
+    async fn call(&self, _: ToolInput<'_>) -> Result<Value, ToolError> {
+        tracing::error!("the test tool exhaust was called: taking all memory");
+        let mut taken = Vec::new();
+        loop {
+            // Written to, or the kernel would only promise it.
+            taken.push(vec![1_u8; BITE_BYTES]);
+            std::hint::black_box(&taken);
+        }
     }
 }
