@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Between two looks for runs that wait to go on apart. They come of deaths alone, and those are rare.
 const LOOK: Duration = Duration::from_millis(250);
 /// Runs that go on apart at once.
-const APART_MAX: usize = 4;
+const APART_MAX: usize = 16;
 
 /// The child processes of one server or worker.
 #[derive(Debug)]

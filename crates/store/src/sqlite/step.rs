@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use async_trait::async_trait;
-use piton_core::{Epoch, REDUCER, Run, RunId, WorkerId};
+use piton_core::{Epoch, Event, REDUCER, Run, RunId, WorkerId};
 use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 
@@ -58,12 +58,13 @@ impl Transact for TakeJobs {
             .execute(&mut *conn)
             .await?;
         let rows = sqlx::query(
-            "UPDATE runs SET owner = ?1, epoch = epoch + 1, attempt = attempt + 1 \
+            "UPDATE runs SET owner = ?1, epoch = epoch + 1, attempt = attempt + 1, claimed_at = ?3 \
              WHERE id IN (SELECT value FROM json_each(?2)) AND status IN ('running', 'cancelling') \
              RETURNING id, fold, epoch, attempt",
         )
         .bind(self.worker.as_str())
         .bind(&ids)
+        .bind(now_ms)
         .fetch_all(&mut *conn)
         .await?;
         let mut claims = Vec::with_capacity(rows.len());
@@ -92,6 +93,12 @@ impl Transact for TakeJobs {
 impl Transact for Commit {
     type Out = CommitOutcome;
     const SYNCED: bool = true;
+
+    /// A call that is announced is about to be made: an announcement that a loss of power took would let it be made
+    /// twice.
+    fn synced_always(&self) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::ToolStarted { .. }))
+    }
 
     async fn run(
         &self,

@@ -24,8 +24,14 @@ const WAITING_MAX: usize = 4096;
 pub(super) trait Transact: Send + Sync + 'static {
     type Out: Send + 'static;
 
-    /// Whether the reply has to wait for the disk. What need not survive a loss of power does not.
+    /// Whether the reply has to wait for the disk, as far as the store is set to that at all. What need not survive a
+    /// loss of power does not.
     const SYNCED: bool;
+
+    /// Whether it has to whatever the store is set to: more than this transaction depends on it.
+    fn synced_always(&self) -> bool {
+        false
+    }
 
     async fn run(&self, conn: &mut SqliteConnection, now_ms: i64)
     -> Result<(Self::Out, Option<Ring>), Fault>;
@@ -113,7 +119,8 @@ impl Writer {
 
 #[async_trait]
 trait Member: Send {
-    fn synced(&self) -> bool;
+    /// `full` is what the store is set to.
+    fn synced(&self, full: bool) -> bool;
     async fn run(&mut self, conn: &mut SqliteConnection, now_ms: i64) -> Result<Option<Ring>, Fault>;
     fn done(self: Box<Self>);
     fn failed(self: Box<Self>, error: Error);
@@ -127,8 +134,8 @@ struct Waiting<T: Transact> {
 
 #[async_trait]
 impl<T: Transact> Member for Waiting<T> {
-    fn synced(&self) -> bool {
-        T::SYNCED
+    fn synced(&self, full: bool) -> bool {
+        (full && T::SYNCED) || self.what.synced_always()
     }
 
     async fn run(&mut self, conn: &mut SqliteConnection, now_ms: i64) -> Result<Option<Ring>, Fault> {
@@ -243,7 +250,7 @@ impl Turn {
     }
 
     async fn try_transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
-        let synced = self.full && group.iter().any(|member| member.synced());
+        let synced = group.iter().any(|member| member.synced(self.full));
         let now_ms = self.clock.now_ms();
         let conn = self.begin(synced).await.map_err(|fault| Broken { fault, common: true })?;
         let mut loudest = None;
