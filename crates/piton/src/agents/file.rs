@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use piton_core::{Agent, EffectClass, HttpMethod, HttpTool, Limits, ToolKind, ToolSpec};
+use piton_core::{Agent, EVENTS_MAX, EffectClass, HttpMethod, HttpTool, Limits, ToolKind, ToolSpec};
 use piton_tools::{
     HTTP_TIMEOUT_MS, HTTP_TIMEOUT_MS_DEFAULT, Registry, RegistryOptions, check_header, check_url, parameters,
 };
@@ -22,6 +22,9 @@ const TOOLS_MAX: usize = 128;
 const NAME_CHARS_MAX: usize = 64;
 const DESCRIPTION_BYTES_MAX: usize = 4_000;
 const MAX_STEPS: RangeInclusive<i64> = 1..=1_000;
+const TOOL_ERRORS: RangeInclusive<i64> = 0..=1_000;
+const REPEATED_CALLS: RangeInclusive<i64> = 0..=1_000;
+const EVENTS: RangeInclusive<i64> = 100..=EVENTS_MAX as i64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,9 +35,19 @@ struct AgentFile {
     instructions: Option<Spanned<String>>,
     model: Option<Spanned<String>>,
     max_steps: Option<Spanned<i64>>,
+    #[serde(default)]
+    limits: LimitsFile,
     tools: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     http_tool: Vec<HttpToolFile>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsFile {
+    tool_errors: Option<Spanned<i64>>,
+    repeated_calls: Option<Spanned<i64>>,
+    events: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]
@@ -96,14 +109,20 @@ pub(super) fn define(
 
 /// A parser's message in the words of those who write the file.
 fn plain(message: &str) -> String {
-    [
+    let plain = [
         ("unknown field", "unknown key"),
         ("missing field", "missing key"),
         ("expected i64", "expected a whole number"),
         ("\n", "; "),
     ]
     .iter()
-    .fold(message.to_owned(), |message, (from, to)| message.replace(from, to))
+    .fold(message.to_owned(), |message, (from, to)| message.replace(from, to));
+    // The parser's own list of names, each in backquotes: the one that was written, then those it knows.
+    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match names.split_first().and_then(|(written, known)| most_like(written, known.iter().copied())) {
+        Some(meant) if plain.starts_with("unknown key") => format!("{plain}; did you mean `{meant}`?"),
+        _ => plain,
+    }
 }
 
 /// The checks of one file. Each gives something to go on with, so that one run finds every mistake.
@@ -134,6 +153,7 @@ impl Checks<'_> {
         if let Some(description) = &file.description {
             self.text_of(description, "description", DESCRIPTION_BYTES_MAX);
         }
+        let limits = self.limits(&file.limits);
         let tools = self.tools(file.tools, file.http_tool, &file.name);
         let agent = Agent {
             name: file.name.get_ref().clone(),
@@ -141,10 +161,31 @@ impl Checks<'_> {
             instructions,
             model,
             max_steps,
-            limits: Limits::default(),
+            limits,
             tools,
         };
         Defined { agent, prompt, place }
+    }
+
+    fn limits(&mut self, file: &LimitsFile) -> Limits {
+        let mut limits = Limits::default();
+        let mut set = |limit: &mut u32, written: &Option<Spanned<i64>>, key: &str, range| {
+            if let Some(written) = written {
+                *limit = self.whole(written, key, range).try_into().unwrap_or_default();
+            }
+        };
+        set(&mut limits.tool_errors, &file.tool_errors, "limits.tool_errors", TOOL_ERRORS);
+        set(&mut limits.repeated_calls, &file.repeated_calls, "limits.repeated_calls", REPEATED_CALLS);
+        set(&mut limits.events, &file.events, "limits.events", EVENTS);
+        if let Some(written) = &file.repeated_calls
+            && limits.repeated_calls == 1
+        {
+            self.problem(
+                written,
+                "limits.repeated_calls: the first time is no repetition: expected 0 for never, or 2 or more",
+            );
+        }
+        limits
     }
 
     fn instructions(&mut self, file: &AgentFile) -> (String, Source) {

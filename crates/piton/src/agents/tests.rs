@@ -1,7 +1,7 @@
 use std::os::unix::fs::symlink;
 
 use expect_test::{Expect, expect};
-use piton_core::{EffectClass, HttpMethod, ToolKind};
+use piton_core::{EffectClass, HttpMethod, Limits, ToolKind};
 use piton_tools::RegistryOptions;
 use serde_json::json;
 use tempfile::TempDir;
@@ -247,7 +247,7 @@ fn a_prompt_is_given_once() {
 
 #[test]
 fn unknown_keys_and_wrong_types_are_named_with_their_line() {
-    World::with("name = \"a\"\ninstructions = \"x\"\nmax_step = 3\n").refuses(&expect!["config/agents/clerk.toml:3:1: unknown key `max_step`, expected one of `name`, `description`, `prompt`, `instructions`, `model`, `max_steps`, `tools`, `http_tool`"]);
+    World::with("name = \"a\"\ninstructions = \"x\"\nmax_step = 3\n").refuses(&expect!["config/agents/clerk.toml:3:1: unknown key `max_step`, expected one of `name`, `description`, `prompt`, `instructions`, `model`, `max_steps`, `limits`, `tools`, `http_tool`; did you mean `max_steps`?"]);
     World::with("name = \"a\"\ninstructions = \"x\"\nmax_steps = \"3\"\n").refuses(&expect![[
         r#"config/agents/clerk.toml:3:13: invalid type: string "3", expected a whole number"#
     ]]);
@@ -255,7 +255,7 @@ fn unknown_keys_and_wrong_types_are_named_with_their_line() {
         .refuses(&expect!["config/agents/clerk.toml:1:1: missing key `name`"]);
     World::with("name = \"a\"\ninstructions = \"x\"\n[[http_tool]]\nname = \"b\"\n")
         .refuses(&expect!["config/agents/clerk.toml:3:1: missing key `description`"]);
-    World::with("name = \"a\"\ninstructions = \"x\"\n[[http_tool]]\nnam = \"b\"\n").refuses(&expect!["config/agents/clerk.toml:4:1: unknown key `nam`, expected one of `name`, `description`, `method`, `url`, `effect`, `timeout_ms`, `allow_private`, `headers`, `parameters`"]);
+    World::with("name = \"a\"\ninstructions = \"x\"\n[[http_tool]]\nnam = \"b\"\n").refuses(&expect!["config/agents/clerk.toml:4:1: unknown key `nam`, expected one of `name`, `description`, `method`, `url`, `effect`, `timeout_ms`, `allow_private`, `headers`, `parameters`; did you mean `name`?"]);
     World::with("name = \n").refuses(&expect![
         "config/agents/clerk.toml:1:8: string values must be quoted, expected literal string"
     ]);
@@ -317,6 +317,34 @@ parameters = { type = "object", default = 2026-01-01 }
         config/agents/clerk.toml:25:8: name: there are two tools called "book"
         config/agents/clerk.toml:27:7: url: a URL must not hold a user or password; use headers = { authorization = "env:NAME" }
         config/agents/clerk.toml:28:14: parameters: JSON has no dates: put 2026-01-01 in quotes"#]]);
+}
+
+#[test]
+fn limits_are_the_files_own_or_the_usual_ones() {
+    let agent = |limits: &str| format!("name = \"a\"\ninstructions = \"x\"\n{limits}");
+    let limits = |text: &str| World::with(&agent(text)).agent("a").agent.limits;
+    assert_eq!(limits(""), Limits::default());
+    assert_eq!(limits("[limits]\n"), Limits::default());
+    assert_eq!(limits("limits = { tool_errors = 2 }"), Limits { tool_errors: 2, ..Limits::default() });
+    let all = "[limits]\ntool_errors = 0\nrepeated_calls = 10\nevents = 1_000_000\n";
+    assert_eq!(limits(all), Limits { tool_errors: 0, repeated_calls: 10, events: 1_000_000 });
+    World::with(&agent("[limits]\ntool_errors = -1\nrepeated_calls = 1\nevents = 0\n")).refuses(&expect![[r#"
+        config/agents/clerk.toml:4:15: limits.tool_errors: expected a whole number from 0 to 1000, got -1
+        config/agents/clerk.toml:5:18: limits.repeated_calls: the first time is no repetition: expected 0 for never, or 2 or more
+        config/agents/clerk.toml:6:10: limits.events: expected a whole number from 100 to 1000000, got 0"#]]);
+    World::with(&agent("[limits]\ntool_error = 2\n")).refuses(&expect!["config/agents/clerk.toml:4:1: unknown key `tool_error`, expected one of `tool_errors`, `repeated_calls`, `events`; did you mean `tool_errors`?"]);
+    World::with(&agent("[limits]\nevents = \"many\"\n")).refuses(&expect![[r#"config/agents/clerk.toml:4:10: invalid type: string "many", expected a whole number"#]]);
+    World::with(&agent("[limit]\nevents = 100\n")).refuses(&expect!["config/agents/clerk.toml:3:2: unknown key `limit`, expected one of `name`, `description`, `prompt`, `instructions`, `model`, `max_steps`, `limits`, `tools`, `http_tool`; did you mean `limits`?"]);
+}
+
+#[test]
+fn an_agent_without_limits_keeps_the_digest_it_had_before_there_were_any() {
+    let agent = World::new().agent("default").agent;
+    let definition = serde_json::to_string(&agent).expect("json");
+    assert!(!definition.contains("limits"), "{definition}");
+    let limited = Agent { limits: Limits { tool_errors: 2, ..Limits::default() }, ..agent.clone() };
+    let definition = serde_json::to_string(&limited).expect("json");
+    assert_eq!(serde_json::from_str::<Agent>(&definition).expect("an agent"), limited);
 }
 
 #[test]
