@@ -72,7 +72,7 @@ pub(crate) enum Command {
     Run(Run),
     /// List, show and steer runs
     Runs(Runs),
-    /// Check the database against every invariant, one line each
+    /// Check the database against every invariant, one line each, and mend what is safe to mend
     Doctor(Doctor),
     /// Ask a server whether it is up; for health checks
     Ping(Ping),
@@ -242,7 +242,20 @@ impl DecisionFlag {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+A server and workers may be running meanwhile. Lines begin with ok, with !! where something is wrong, and with
+mended or left where --repair was at work. Events are never changed; a file that is damaged itself is not repaired.
+
+Exit codes: 0 all is well, or was mended; 1 something is wrong, or still is; 4 the database cannot be used.")]
 pub(crate) struct Doctor {
+    /// Mend what is safe to mend: missing and stray jobs, runs of dead workers, rows that are not the fold of their events
+    #[arg(long)]
+    pub(crate) repair: bool,
+
+    /// Look at the whole file, its indexes too, however large it is
+    #[arg(long)]
+    pub(crate) deep: bool,
+
     /// JSON for machines
     #[arg(long)]
     pub(crate) json: bool,

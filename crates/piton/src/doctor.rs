@@ -3,64 +3,108 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use piton_store::Store;
-use serde_json::json;
+use piton_store::{Check, Examination, QueueStats, Readiness, Repair, SqliteStore, Store};
+use serde_json::{Value, json};
 
-use crate::cli::exit;
+use crate::cli::{Doctor, exit};
 use crate::config::Loaded;
 use crate::{open, out};
 
 /// How long a server may take to say that it is up.
 const PING_LIMIT: Duration = Duration::from_secs(3);
 
-/// Checks a database, live or stopped, against every invariant.
-pub(crate) async fn doctor(loaded: &Loaded, as_json: bool) -> anyhow::Result<u8> {
+/// Checks a database, live or stopped, against every invariant; mends first what is safe to mend, where that is asked.
+pub(crate) async fn doctor(loaded: &Loaded, args: &Doctor) -> anyhow::Result<u8> {
+    let url = &loaded.config.store.url;
+    if !SqliteStore::is_there(url)? {
+        anyhow::bail!("there is no database at {url} ({}): nothing to look at", loaded.origin("store.url"));
+    }
     let store = open::store(loaded).await?;
-    let readiness = store.readiness().await;
-    let checks = store.check().await?;
-    let workers = store.workers().await?;
-    let queue = store.queue().await?;
-    let well = readiness.trouble.is_none() && checks.iter().all(|check| check.trouble.is_none());
-    if as_json {
-        out::json(&json!({
-            "well": well,
+    let repairs = if args.repair { store.repair().await? } else { Vec::new() };
+    let how = Examination { deep: args.deep, step_limit_ms: Some(loaded.config.worker.step_timeout_ms) };
+    let found = Found {
+        readiness: store.readiness().await,
+        checks: store.examine(&how).await?,
+        workers: store.workers().await.map_or(0, |workers| workers.len()),
+        queue: store.queue().await.unwrap_or_default(),
+        repairs,
+    };
+    if args.json {
+        out::json(&found.json(&store.path().display().to_string()));
+    } else {
+        found.say(&store.path().display().to_string());
+    }
+    Ok(if found.is_well() { 0 } else { exit::NOT_WELL })
+}
+
+/// What one look at a database came to.
+struct Found {
+    readiness: Readiness,
+    repairs: Vec<Repair>,
+    checks: Vec<Check>,
+    workers: usize,
+    queue: QueueStats,
+}
+
+impl Found {
+    fn is_well(&self) -> bool {
+        self.readiness.trouble.is_none() && self.checks.iter().all(|check| check.trouble.is_none())
+    }
+
+    fn say(&self, path: &str) {
+        for repair in &self.repairs {
+            out::line(format!("{}  {}", if repair.done { "mended" } else { "left  " }, repair.said));
+        }
+        match &self.readiness.trouble {
+            None => out::line(format!("ok  the database takes reads and writes ({path})")),
+            Some(trouble) => out::line(format!("!!  the database takes reads and writes: {trouble}")),
+        }
+        for check in &self.checks {
+            match &check.trouble {
+                None => out::line(format!("ok  {} ({})", check.name, check.looked_at)),
+                Some(trouble) => out::line(format!("!!  {}: {trouble}", check.name)),
+            }
+        }
+        let Readiness { engine, engine_version, synchronous, schema, .. } = &self.readiness;
+        out::line(format!(
+            "    {engine} {engine_version}, synchronous={synchronous}, schema {schema}; {} workers, {} jobs due, {} runs \
+             held",
+            self.workers, self.queue.due, self.queue.owned
+        ));
+    }
+
+    fn json(&self, path: &str) -> Value {
+        let Self { readiness, queue, .. } = self;
+        let checks = self.checks.iter().map(|check| {
+            json!({
+                "name": check.name,
+                "ok": check.trouble.is_none(),
+                "trouble": check.trouble,
+                "looked_at": check.looked_at,
+            })
+        });
+        let repairs = self.repairs.iter().map(|repair| json!({ "done": repair.done, "said": repair.said }));
+        json!({
+            "well": self.is_well(),
             "store": {
-                "path": store.path().display().to_string(),
+                "path": path,
                 "engine": readiness.engine,
                 "engine_version": readiness.engine_version,
                 "synchronous": readiness.synchronous,
                 "schema": readiness.schema,
                 "trouble": readiness.trouble,
             },
-            "checks": checks.iter().map(|check| json!({
-                "name": check.name, "ok": check.trouble.is_none(), "trouble": check.trouble, "looked_at": check.looked_at,
-            })).collect::<Vec<_>>(),
-            "workers": workers.len(),
-            "queue": { "due": queue.due, "later": queue.later, "oldest_ms": queue.oldest_ms, "owned": queue.owned },
-        }));
-        return Ok(if well { 0 } else { exit::NOT_WELL });
+            "repairs": repairs.collect::<Vec<_>>(),
+            "checks": checks.collect::<Vec<_>>(),
+            "workers": self.workers,
+            "queue": {
+                "due": queue.due,
+                "later": queue.later,
+                "oldest_ms": queue.oldest_ms,
+                "owned": queue.owned,
+            },
+        })
     }
-    match &readiness.trouble {
-        None => out::line(format!("ok  the database takes reads and writes ({})", store.path().display())),
-        Some(trouble) => out::line(format!("!!  the database takes reads and writes: {trouble}")),
-    }
-    for check in &checks {
-        match &check.trouble {
-            None => out::line(format!("ok  {} ({})", check.name, check.looked_at)),
-            Some(trouble) => out::line(format!("!!  {}: {trouble}", check.name)),
-        }
-    }
-    out::line(format!(
-        "    {} {}, synchronous={}, schema {}; {} workers, {} jobs due, {} runs held",
-        readiness.engine,
-        readiness.engine_version,
-        readiness.synchronous,
-        readiness.schema,
-        workers.len(),
-        queue.due,
-        queue.owned
-    ));
-    Ok(if well { 0 } else { exit::NOT_WELL })
 }
 
 /// Asks a server whether it is up.

@@ -70,7 +70,7 @@ async fn perform(cli: Cli, loaded: &Loaded) -> anyhow::Result<u8> {
         Command::Worker(args) => work::work(loaded, &flags, config_dir.as_deref(), args).await.map(|()| 0),
         Command::Run(args) => run::run(loaded, &flags, config_dir.as_deref(), args).await,
         Command::Runs(args) => runs::runs(loaded, args.command).await,
-        Command::Doctor(args) => doctor::doctor(loaded, args.json).await,
+        Command::Doctor(args) => doctor::doctor(loaded, &args).await,
         Command::Ping(args) => doctor::ping(loaded, args.server.as_deref()).await,
         Command::Model(args) => practice::model(args.listen).await,
         Command::Config(args) => show_config::show(loaded, args.json),

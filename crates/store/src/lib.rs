@@ -16,9 +16,9 @@ pub use error::{CommandError, Error};
 pub use lock::{Slots, WorkerLock};
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
-    Check, Claim, Commit, CommitOutcome, Death, FullOutput, IdempotencyKey, InboxItem, JobKind, Lane, Launch, Launched,
-    Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter, RunPage, RunRow,
-    StepEnd, Verdict, WorkerRow,
+    Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, InboxItem, JobKind,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, Repair,
+    RunFilter, RunPage, RunRow, StepEnd, Verdict, WorkerRow,
 };
 
 use async_trait::async_trait;

@@ -318,6 +318,22 @@ impl Lost {
     }
 }
 
+/// How a database is examined.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Examination {
+    /// Look at the whole file, however large it is.
+    pub deep: bool,
+    /// How long a step may take, by the workers' configuration; `None` leaves that check out.
+    pub step_limit_ms: Option<u64>,
+}
+
+/// What a repair did, or why it left something as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    pub done: bool,
+    pub said: String,
+}
+
 /// One invariant, checked.
 #[derive(Debug, Clone)]
 pub struct Check {

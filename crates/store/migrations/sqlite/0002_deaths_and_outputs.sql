@@ -4,6 +4,9 @@ ALTER TABLE runs ADD COLUMN suspect TEXT;
 
 CREATE INDEX runs_suspect ON runs (suspect) WHERE suspect IS NOT NULL;
 
+-- When its owner took it: an owned run that has not moved since is one whose step may be over its limit.
+ALTER TABLE runs ADD COLUMN claimed_at INTEGER;
+
 -- How long the others wait for a sign of life. They wait by their own monotonic clocks: `expires_at` is for people.
 ALTER TABLE workers ADD COLUMN lease_ms INTEGER NOT NULL DEFAULT 10000;
 

@@ -1,146 +1,456 @@
-//! Every invariant of a database, checked on what is stored.
+//! Every invariant of a database, checked on what is stored: of a stopped one, or of one that workers are advancing.
+//!
+//! What depends on processes, and not on the file alone, is looked at twice before it is said.
 
-use std::str::FromStr;
+use std::time::Duration;
 
-use piton_core::{Run, RunId};
-use sqlx::{Row, SqliteConnection};
+use piton_core::WorkerId;
+use sqlx::{ConnectOptions, Row, SqliteConnection};
 
-use super::rows::{RUN_COLUMNS, read_events, run_row};
-use super::writer::Fault;
-use crate::Check;
+use super::launch::digest;
+use super::replay::{Pass, pass};
+use super::writer::{Fault, plain};
+use super::{SqliteStore, open};
+use crate::{Check, Error, Examination, Lost, LostWorker, Peer, PeerLock};
 
 /// Findings that one line names; the rest are counted.
 const NAMED_MAX: usize = 5;
+/// Findings of one rule that are looked at again.
+const AGAIN_MAX: usize = 1000;
+/// Before the second look. Workers recover what a dead one held within a fraction of this.
+const SETTLE: Duration = Duration::from_secs(1);
+/// The whole integrity check is made of files up to this size: indexes and all take about a second per 200 MiB.
+const WHOLE_BYTES_MAX: i64 = 1024 * 1024 * 1024;
+/// Who looks, among the workers.
+const ME: &str = "doctor";
 
-pub(super) async fn check(conn: &mut SqliteConnection, now_ms: i64) -> Result<Vec<Check>, Fault> {
-    Ok(vec![
-        integrity(conn).await?,
-        replay(conn).await?,
-        none(
-            conn,
-            "every runnable run has a job or a worker",
-            "SELECT id FROM runs WHERE status IN ('running', 'cancelling') AND owner IS NULL \
-             AND id NOT IN (SELECT run FROM jobs)",
-            now_ms,
-            "start a worker: its sweep gives each of them a job",
-        )
-        .await?,
-        none(
-            conn,
-            "every owner is a registered worker",
-            "SELECT id FROM runs WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM workers)",
-            now_ms,
-            "start a worker: its sweep takes them back",
-        )
-        .await?,
-        none(
-            conn,
-            "every lease stands",
-            "SELECT id FROM workers WHERE expires_at <= ?1",
-            now_ms,
-            "start a worker: it recovers what these held",
-        )
-        .await?,
-        none(
-            conn,
-            "every job belongs to a run that can advance",
-            "SELECT run FROM jobs LEFT JOIN runs ON runs.id = jobs.run \
-             WHERE runs.id IS NULL OR runs.status NOT IN ('running', 'cancelling')",
-            now_ms,
-            "harmless: a worker drops such a job when it takes it",
-        )
-        .await?,
-        none(
-            conn,
-            "every run's agent definition is kept",
-            "SELECT id FROM runs WHERE agent_digest NOT IN (SELECT digest FROM agents)",
-            now_ms,
-            "restore the database from a backup: these runs cannot go on",
-        )
-        .await?,
-    ])
-}
+impl SqliteStore {
+    /// Whether there is a file at `url`, which [`Self::open`] would make.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] when `url` names no file.
+    pub fn is_there(url: &str) -> Result<bool, Error> {
+        Ok(open::path_in(url)?.exists())
+    }
 
-async fn integrity(conn: &mut SqliteConnection) -> Result<Check, Fault> {
-    let rows = sqlx::query("PRAGMA quick_check(5)").fetch_all(conn).await?;
-    let lines = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
-    let trouble = (lines != ["ok"]).then(|| format!("{}: restore it from a backup", lines.join("; ")));
-    Ok(Check { name: "the file is intact", trouble, looked_at: "all pages".to_owned() })
-}
+    /// Checks every invariant, one line each. A check that cannot be carried out is trouble too.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database cannot be read at all.
+    pub async fn examine(&self, how: &Examination) -> Result<Vec<Check>, Error> {
+        let mut conn = self.reader().await?;
+        let rules = rules(self.clock.now_ms(), how.step_limit_ms);
+        let mut first = Vec::with_capacity(rules.len());
+        for rule in &rules {
+            first.push(rule.broken_by(&mut conn, None).await);
+        }
+        let silent = self.silent_peers().await;
+        let mut checks = vec![
+            integrity(&mut conn, how.deep).await,
+            schema(&mut conn, self.schema).await,
+            self.durability(&mut conn).await,
+        ];
+        checks.extend(replay(pass(&mut conn).await));
+        let is_well = first.iter().all(|found| matches!(found, Ok(ids) if ids.is_empty()));
+        let wait = silent.iter().flatten().map(|peer| peer.patience(2)).max();
+        if let Some(wait) = wait.or((!is_well).then_some(SETTLE)) {
+            tokio::time::sleep(wait).await;
+        }
+        for (rule, found) in rules.iter().zip(first) {
+            checks.push(rule.check(&mut conn, found).await);
+        }
+        checks.push(match silent {
+            Ok(first) => self.workers_alive(&first).await,
+            Err(error) => unchecked(WORKERS_LIVE, &error),
+        });
+        checks.push(
+            agents(&mut conn).await.unwrap_or_else(|fault| unchecked(AGENTS_KEPT, &Error::from(fault))),
+        );
+        Ok(checks)
+    }
 
-/// Folds every run's events again and compares with its row.
-async fn replay(conn: &mut SqliteConnection) -> Result<Check, Fault> {
-    let mut found = Vec::new();
-    let mut looked_at = 0_u64;
-    let mut after = String::new();
-    let page = format!("SELECT {RUN_COLUMNS} FROM runs WHERE id > ? ORDER BY id LIMIT 200");
-    loop {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(page.clone())).bind(&after).fetch_all(&mut *conn).await?;
-        let Some(last) = rows.last() else { break };
-        after = last.try_get(0)?;
-        for row in &rows {
-            looked_at += 1;
-            let id: String = row.try_get(0)?;
-            if let Err(why) = replays(conn, row).await? {
-                found.push(format!("{id} ({why})"));
+    /// The workers that give no sign of life at first sight.
+    pub(super) async fn silent_peers(&self) -> Result<Vec<Silent>, Error> {
+        let now_ms = self.clock.now_ms();
+        let peers = crate::Store::peers(self, &WorkerId::new(ME)).await?;
+        Ok(peers.into_iter().filter_map(|peer| Silent::at_first_sight(peer, now_ms)).collect())
+    }
+
+    /// Those of `first` that have given none since.
+    pub(super) async fn still_silent(&self, first: &[Silent]) -> Result<Vec<Silent>, Error> {
+        if first.is_empty() {
+            return Ok(Vec::new());
+        }
+        let again = self.silent_peers().await?;
+        Ok(again.into_iter().filter(|now| first.iter().any(|before| before.is(now))).collect())
+    }
+
+    async fn workers_alive(&self, first: &[Silent]) -> Check {
+        let registered = crate::Store::peers(self, &WorkerId::new(ME)).await.map_or(0, |peers| peers.len());
+        let mut found = Found::default();
+        match self.still_silent(first).await {
+            Ok(silent) => found.extend(silent.iter().map(|silent| {
+                let held = silent.peer.lock == PeerLock::Held;
+                let how = if held {
+                    "its process is there and does not renew its lease"
+                } else {
+                    silent.why.as_str()
+                };
+                format!("{} ({how})", silent.peer.id)
+            })),
+            Err(error) => return unchecked(WORKERS_LIVE, &error),
+        }
+        Check {
+            name: WORKERS_LIVE,
+            trouble: found.trouble("start a worker, which takes back what these held, or repair"),
+            looked_at: format!("{registered} workers"),
+        }
+    }
+
+    async fn durability(&self, conn: &mut SqliteConnection) -> Check {
+        const NAME: &str = "commits are as durable as configured";
+        let read = async {
+            let row = sqlx::query("SELECT (SELECT synchronous FROM pragma_synchronous), (SELECT journal_mode FROM pragma_journal_mode)")
+                .fetch_one(conn)
+                .await?;
+            Ok::<(i64, String), Fault>((row.try_get(0)?, row.try_get(1)?))
+        };
+        match read.await {
+            Err(fault) => unchecked(NAME, &Error::from(fault)),
+            Ok((level, journal)) => {
+                let is_full = self.synchronous == super::Synchronous::Full;
+                let holds = level == (if is_full { 2 } else { 1 }) && journal == "wal";
+                let promise = if is_full {
+                    "what was acknowledged survives a loss of power"
+                } else {
+                    "a loss of power may take the last moments"
+                };
+                let effective = format!("synchronous={}, journal_mode={journal}", self.synchronous.as_str());
+                let trouble = (!holds).then(|| {
+                    format!("{effective}, and the level in effect is {level}: look at what opened the file")
+                });
+                Check { name: NAME, trouble, looked_at: format!("{effective}: {promise}") }
             }
         }
     }
-    Ok(Check {
-        name: "every run is the fold of its events",
-        trouble: (!found.is_empty()).then(|| summary(&found, "restore the database from a backup")),
-        looked_at: format!("{looked_at} runs"),
-    })
 }
 
-async fn replays(
-    conn: &mut SqliteConnection,
-    row: &sqlx::sqlite::SqliteRow,
-) -> Result<Result<(), String>, Fault> {
-    let id: String = row.try_get(0)?;
-    let (stored, events) = match (run_row(row), RunId::from_str(&id)) {
-        (Ok(stored), Ok(run)) => match read_events(conn, run, 0, u32::MAX).await {
-            Ok(events) => (stored, events),
-            Err(Fault::Corrupt(why)) => return Ok(Err(why)),
-            Err(fault) => return Err(fault),
-        },
-        (Err(Fault::Corrupt(why)), _) => return Ok(Err(why)),
-        (Err(fault), _) => return Err(fault),
-        (_, Err(error)) => return Ok(Err(error.to_string())),
-    };
-    if events.iter().zip(1..).any(|(event, seq)| event.seq != seq) {
-        return Ok(Err("an event is missing".to_owned()));
+/// A worker that gives no sign of life.
+#[derive(Debug)]
+pub(super) struct Silent {
+    pub(super) peer: Peer,
+    pub(super) why: Lost,
+}
+
+impl Silent {
+    /// A free lock says enough. Without one, or under one that is held, the lease must have lapsed by the wall clock;
+    /// whether it is renewed all the same shows at the second look.
+    fn at_first_sight(peer: Peer, now_ms: i64) -> Option<Self> {
+        let lapsed = peer.expires_at_ms <= now_ms;
+        let why = match peer.lock {
+            PeerLock::Free => Lost::LockFree,
+            PeerLock::Held | PeerLock::Unknown if lapsed => Lost::LeaseLapsed,
+            PeerLock::Held | PeerLock::Unknown => return None,
+        };
+        Some(Self { peer, why })
     }
-    // A live worker may have written between the two reads: only the events up to the row's version count.
-    let counted = events.iter().take(usize::try_from(stored.run.version).unwrap_or(usize::MAX));
-    Ok(match Run::replay(counted.map(|recorded| &recorded.event)) {
-        Ok(run) if stored.run.is_fold(&run, row.try_get(6)?) => Ok(()),
-        Ok(_) => Err("its events fold to another state".to_owned()),
-        Err(error) => Err(error.to_string()),
-    })
+
+    /// How long it is watched: a lapsed lease for a `part`th of its length, in which a living worker renews it.
+    pub(super) fn patience(&self, part: u64) -> Duration {
+        match self.why {
+            Lost::LockFree => SETTLE,
+            Lost::LeaseLapsed => SETTLE.max(Duration::from_millis(self.peer.lease_ms / part)),
+        }
+    }
+
+    fn is(&self, later: &Self) -> bool {
+        (&self.peer.id, self.peer.expires_at_ms) == (&later.peer.id, later.peer.expires_at_ms)
+    }
+
+    pub(super) fn lost(self) -> LostWorker {
+        let Peer { id, expires_at_ms, busy_with, .. } = self.peer;
+        LostWorker { id, expires_at_ms, why: self.why, busy_with }
+    }
 }
 
-async fn none(
-    conn: &mut SqliteConnection,
+const WORKERS_LIVE: &str = "every registered worker lives";
+const AGENTS_KEPT: &str = "every run's agent definition is kept as it was";
+
+/// An invariant that one statement can check.
+struct Rule {
     name: &'static str,
-    sql: &'static str,
-    now_ms: i64,
-    remedy: &str,
-) -> Result<Check, Fault> {
-    let query = sqlx::query(sql);
-    let query = if sql.contains("?1") { query.bind(now_ms) } else { query };
-    let rows = query.fetch_all(conn).await?;
-    let found = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
-    Ok(Check {
+    /// Selects, as `id`, what breaks it.
+    breaks: String,
+    /// Counts what is looked at.
+    among: &'static str,
+    unit: &'static str,
+    remedy: &'static str,
+}
+
+fn rules(now_ms: i64, step_limit_ms: Option<u64>) -> Vec<Rule> {
+    let overdue = step_limit_ms.map_or(i64::MIN, |limit| now_ms.saturating_sub_unsigned(limit));
+    vec![
+        Rule {
+            name: "every run rests, or has a job or a worker",
+            breaks: "SELECT id FROM runs WHERE status IN ('running', 'cancelling') AND owner IS NULL \
+                     AND id NOT IN (SELECT run FROM jobs)"
+                .to_owned(),
+            among: "SELECT count(*) FROM runs WHERE status IN ('running', 'cancelling')",
+            unit: "runs",
+            remedy: "start a worker, whose sweep gives each of them a job, or repair",
+        },
+        Rule {
+            name: "every owner is a registered worker",
+            breaks: "SELECT id FROM runs WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM workers)".to_owned(),
+            among: "SELECT count(*) FROM runs WHERE owner IS NOT NULL",
+            unit: "owned runs",
+            remedy: "start a worker, whose sweep takes them back, or repair",
+        },
+        Rule {
+            name: "no step is over its limit",
+            breaks: format!(
+                "SELECT id FROM runs WHERE owner IS NOT NULL AND max(updated_at, coalesce(claimed_at, updated_at)) < {overdue}"
+            ),
+            among: "SELECT count(*) FROM runs WHERE owner IS NOT NULL",
+            unit: "owned runs",
+            remedy: "look at the worker that holds it, and end its process if it stands still",
+        },
+        Rule {
+            name: "every job is of a run that can advance",
+            breaks: "SELECT jobs.run AS id FROM jobs LEFT JOIN runs ON runs.id = jobs.run \
+                     WHERE runs.id IS NULL OR (runs.owner IS NULL AND runs.status NOT IN ('running', 'cancelling'))"
+                .to_owned(),
+            among: "SELECT count(*) FROM jobs",
+            unit: "jobs",
+            remedy: "harmless: a worker drops such a job when it takes it; repair drops it now",
+        },
+        Rule {
+            name: "what is kept beside runs is of runs that are there",
+            breaks: "SELECT run AS id FROM (SELECT DISTINCT run FROM outputs UNION SELECT DISTINCT run FROM lost_attempts \
+                     UNION SELECT run FROM idempotency_keys) WHERE run NOT IN (SELECT id FROM runs)"
+                .to_owned(),
+            among: "SELECT (SELECT count(*) FROM outputs) + (SELECT count(*) FROM lost_attempts) + \
+                    (SELECT count(*) FROM idempotency_keys)",
+            unit: "outputs, lost attempts and idempotency keys",
+            remedy: "runs were lost: restore the database from a backup",
+        },
+    ]
+}
+
+impl Rule {
+    /// What breaks it, up to a bound; of `those` only, where they are given.
+    async fn broken_by(
+        &self,
+        conn: &mut SqliteConnection,
+        those: Option<&[String]>,
+    ) -> Result<Vec<String>, Fault> {
+        let sql = format!(
+            "SELECT id FROM ({}) WHERE ?1 IS NULL OR id IN (SELECT value FROM json_each(?1)) ORDER BY id LIMIT {AGAIN_MAX}",
+            self.breaks
+        );
+        let those = those.map(|those| serde_json::Value::from(those).to_string());
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(those).fetch_all(conn).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Says what broke it at the first look and still does.
+    async fn check(&self, conn: &mut SqliteConnection, first: Result<Vec<String>, Fault>) -> Check {
+        let again = async {
+            let first = first?;
+            let found = match first.is_empty() {
+                true => first,
+                false => self.broken_by(&mut *conn, Some(&first)).await?,
+            };
+            let among: i64 = sqlx::query_scalar(self.among).fetch_one(conn).await?;
+            Ok::<_, Fault>((Found::of(found), among))
+        };
+        match again.await {
+            Err(fault) => unchecked(self.name, &Error::from(fault)),
+            Ok((found, among)) => Check {
+                name: self.name,
+                trouble: found.trouble(self.remedy),
+                looked_at: format!("{among} {}", self.unit),
+            },
+        }
+    }
+}
+
+fn unchecked(name: &'static str, error: &Error) -> Check {
+    Check {
         name,
-        trouble: (!found.is_empty()).then(|| summary(&found, remedy)),
-        looked_at: format!("{} found", found.len()),
+        trouble: Some(format!("this could not be checked: {error}")),
+        looked_at: "nothing".to_owned(),
+    }
+}
+
+/// The file itself: all of it where it is small enough or `deep` is asked for, else without comparing indexes with
+/// their tables.
+pub(super) async fn integrity(conn: &mut SqliteConnection, deep: bool) -> Check {
+    const INTACT: &str = "the file is intact";
+    let read = async {
+        let bytes: i64 = sqlx::query_scalar(
+            "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)",
+        )
+        .fetch_one(&mut *conn)
+        .await?;
+        let whole = deep || bytes <= WHOLE_BYTES_MAX;
+        let sql = if whole { "PRAGMA integrity_check(5)" } else { "PRAGMA quick_check(5)" };
+        let rows = sqlx::query(sql).fetch_all(conn).await?;
+        let lines = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+        Ok::<_, sqlx::Error>((lines, whole, bytes))
+    };
+    let remedy = "restore a backup, or save what is readable: sqlite3 FILE .recover | sqlite3 NEW-FILE";
+    match read.await {
+        Err(error) => Check {
+            name: INTACT,
+            trouble: Some(format!("{}: {remedy}", plain(&error))),
+            looked_at: "as far as it can be read".to_owned(),
+        },
+        Ok((lines, whole, bytes)) => Check {
+            name: INTACT,
+            trouble: (lines != ["ok"]).then(|| format!("{}: {remedy}", lines.join("; "))),
+            looked_at: if whole {
+                format!("{} KiB, tables and indexes", bytes / 1024)
+            } else {
+                format!("{} MiB, tables; --deep looks at the indexes too", bytes / 1024 / 1024)
+            },
+        },
+    }
+}
+
+/// The tables and indexes against those that the migrations make.
+async fn schema(conn: &mut SqliteConnection, schema: u32) -> Check {
+    const NAME: &str = "the schema is this version's";
+    const TABLES: &str = "SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_master \
+                          WHERE name NOT LIKE 'sqlite_%' AND name <> '_sqlx_migrations' ORDER BY 1";
+    let newest = open::newest_schema();
+    if schema > newest {
+        let looked_at = format!("schema {schema} of a newer Piton, which this one (schema {newest}) can use");
+        return Check { name: NAME, trouble: None, looked_at };
+    }
+    let read = async {
+        let there: Vec<(String, String)> = sqlx::query_as(TABLES).fetch_all(conn).await?;
+        let mut fresh = sqlx::sqlite::SqliteConnectOptions::new().in_memory(true).connect().await?;
+        open::migrate(&mut fresh).await.map_err(|error| Fault::Corrupt(error.to_string()))?;
+        let made: Vec<(String, String)> = sqlx::query_as(TABLES).fetch_all(&mut fresh).await?;
+        Ok::<_, Fault>((there, made))
+    };
+    match read.await {
+        Err(fault) => unchecked(NAME, &Error::from(fault)),
+        Ok((there, made)) => {
+            let mut found = Found::default();
+            let missing = made.iter().filter(|one| !there.contains(one));
+            found.extend(missing.map(|(name, _)| {
+                let is_there = there.iter().any(|(other, _)| other == name);
+                format!("{name} {}", if is_there { "is another" } else { "is missing" })
+            }));
+            Check {
+                name: NAME,
+                trouble: found.trouble("restore the database from a backup"),
+                looked_at: format!("schema {schema}, {} tables and indexes", made.len()),
+            }
+        }
+    }
+}
+
+/// What a pass over runs and events says, one line for each thing that can be wrong.
+fn replay(pass: Result<Pass, Fault>) -> Vec<Check> {
+    const FOLDS: &str = "every run is the fold of its events";
+    const COMPLETE: &str = "every history is complete";
+    const OWNED: &str = "every event belongs to a run";
+    const CALLS: &str = "every open call and question is asked about";
+    let pass = match pass {
+        Ok(pass) => pass,
+        Err(fault) => {
+            let error = Error::from(fault);
+            return [FOLDS, COMPLETE, OWNED, CALLS].map(|name| unchecked(name, &error)).into();
+        }
+    };
+    let newer = if pass.newer > 0 {
+        format!("; {} of a newer Piton are left out", pass.newer)
+    } else {
+        String::new()
+    };
+    let (runs, events) = (format!("{} runs{newer}", pass.runs), format!("{} events", pass.events));
+    let backup = "restore the database from a backup: events are not made up";
+    vec![
+        Check {
+            name: FOLDS,
+            trouble: pass.unlike.trouble("repair writes each row anew from its events"),
+            looked_at: runs.clone(),
+        },
+        Check { name: COMPLETE, trouble: pass.broken.trouble(backup), looked_at: events.clone() },
+        Check { name: OWNED, trouble: pass.strays.trouble(backup), looked_at: events },
+        Check {
+            name: CALLS,
+            trouble: pass.dangling.trouble("find out what became of the call, and launch the run anew"),
+            looked_at: runs,
+        },
+    ]
+}
+
+/// Every run's agent is there, and its text is the one that the digest is of.
+async fn agents(conn: &mut SqliteConnection) -> Result<Check, Fault> {
+    let mut found = Found::default();
+    let missing = sqlx::query(
+        "SELECT agent_digest, count(*) FROM runs WHERE agent_digest NOT IN (SELECT digest FROM agents) GROUP BY 1",
+    );
+    for row in missing.fetch_all(&mut *conn).await? {
+        let (digest, runs): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+        found.add(format!("{digest} of {runs} runs is missing"));
+    }
+    let digests: Vec<String> =
+        sqlx::query_scalar("SELECT digest FROM agents ORDER BY 1").fetch_all(&mut *conn).await?;
+    for named in &digests {
+        let text: Option<String> = sqlx::query_scalar("SELECT definition FROM agents WHERE digest = ?")
+            .bind(named)
+            .fetch_optional(&mut *conn)
+            .await?;
+        if text.is_some_and(|text| digest(&text).as_str() != named) {
+            found.add(format!("{named} is another text by now"));
+        }
+    }
+    Ok(Check {
+        name: AGENTS_KEPT,
+        trouble: found
+            .trouble("restore the database from a backup: their runs cannot go on as they were launched"),
+        looked_at: format!("{} definitions", digests.len()),
     })
 }
 
-fn summary(found: &[String], remedy: &str) -> String {
-    let named = found.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = found.len().saturating_sub(NAMED_MAX);
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{named}{rest}: {remedy}")
+/// What breaks one rule: the first few by name, and how many there are.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    named: Vec<String>,
+    count: usize,
+}
+
+impl Found {
+    fn of(all: Vec<String>) -> Self {
+        let mut found = Self::default();
+        found.extend(all);
+        found
+    }
+
+    pub(super) fn add(&mut self, what: String) {
+        self.count += 1;
+        if self.named.len() < NAMED_MAX {
+            self.named.push(what);
+        }
+    }
+
+    pub(super) fn extend(&mut self, all: impl IntoIterator<Item = String>) {
+        all.into_iter().for_each(|what| self.add(what));
+    }
+
+    /// A line that names them, counts the rest, and says what to do.
+    pub(super) fn trouble(&self, remedy: &str) -> Option<String> {
+        let rest = self.count - self.named.len();
+        let rest = match rest {
+            0 => String::new(),
+            _ if self.count >= AGAIN_MAX => format!(" and {rest} more at least"),
+            _ => format!(" and {rest} more"),
+        };
+        (self.count > 0).then(|| format!("{}{rest}: {remedy}", self.named.join(", ")))
+    }
 }

@@ -7,6 +7,8 @@ mod launch;
 mod open;
 mod output;
 mod read;
+mod repair;
+mod replay;
 mod rows;
 mod step;
 mod worker;
@@ -24,9 +26,9 @@ use writer::{Fault, Writer};
 
 use crate::lock;
 use crate::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Store, Verdict, WorkerRow,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter,
+    RunPage, RunRow, Store, Verdict, WorkerRow,
 };
 
 /// Connections that read.
@@ -222,7 +224,7 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<Vec<Check>, Error> {
-        Ok(check::check(&mut *self.reader().await?, self.clock.now_ms()).await?)
+        self.examine(&Examination::default()).await
     }
 
     fn bell(&self) -> &Bell {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
@@ -153,7 +153,7 @@ impl Held {
             .connect()
             .await
             .map_err(|error| not_sqlite(path, &error))?;
-        let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+        let newest = i64::from(newest_schema());
         let before = schema(&mut conn).await;
         if before > newest + 1 {
             return Err(Error::Unusable(format!(
@@ -162,10 +162,7 @@ impl Held {
             )));
         }
         if before < newest {
-            let mut migrations = Migrator { ignore_missing: true, ..Migrator::DEFAULT };
-            migrations.migrations = MIGRATIONS.migrations.clone();
-            migrations
-                .run_direct(None, &mut conn, false)
+            migrate(&mut conn)
                 .await
                 .map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
             // The mark comes last: a file without it and with tables is somebody else's.
@@ -178,6 +175,19 @@ impl Held {
         let _ = conn.close().await;
         u32::try_from(after).map_err(|_| Error::Corrupt(format!("schema {after}")))
     }
+}
+
+/// The schema that this version writes.
+pub(super) fn newest_schema() -> u32 {
+    let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+    u32::try_from(newest).unwrap_or_default()
+}
+
+/// Brings a database of ours up to [`newest_schema`].
+pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateError> {
+    let mut migrations = Migrator { ignore_missing: true, ..Migrator::DEFAULT };
+    migrations.migrations = MIGRATIONS.migrations.clone();
+    migrations.run_direct(None, conn, false).await
 }
 
 async fn check_version(conn: &mut SqliteConnection) -> Result<(), Error> {
@@ -238,6 +248,13 @@ fn not_sqlite(path: &Path, error: &sqlx::Error) -> Error {
     if why.contains("not a database") {
         return Error::Unusable(format!(
             "{} is not an SQLite database; Piton leaves it alone. Name another file with --store",
+            path.display()
+        ));
+    }
+    if why.contains("malformed") {
+        return Error::Unusable(format!(
+            "the database {} is damaged ({why}): restore a backup, or save what is readable: sqlite3 FILE .recover | \
+             sqlite3 NEW-FILE",
             path.display()
         ));
     }

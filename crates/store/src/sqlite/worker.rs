@@ -11,6 +11,14 @@ use super::writer::{Fault, Transact};
 use crate::bell::Ring;
 use crate::{LostWorker, WorkerRow};
 
+/// Gives each run a job that is owed one; `?1` is now.
+pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
+                                       SELECT id, 'step', tenant, priority, ?1, ?1 FROM runs \
+                                       WHERE status IN ('running', 'cancelling') AND owner IS NULL \
+                                       AND id NOT IN (SELECT run FROM jobs) ON CONFLICT DO NOTHING";
+/// What became of an owner that has no row.
+pub(super) const UNREGISTERED: &str = "it is not registered";
+
 pub(super) struct Register(pub(super) WorkerRow);
 
 #[async_trait]
@@ -121,7 +129,7 @@ impl Transact for Retire {
 
 /// Gives every run of `worker` a job and no owner. Without a `death` the attempt is taken back: it is none when a
 /// worker hands over in good order.
-async fn free(
+pub(super) async fn free(
     conn: &mut SqliteConnection,
     worker: &WorkerId,
     now_ms: i64,
@@ -179,23 +187,10 @@ impl Transact for Sweep {
         .await?;
         let mut mended = 0;
         for row in orphans {
-            mended += free(
-                conn,
-                &WorkerId::new(row.try_get::<String, _>(0)?),
-                now_ms,
-                Some("it is not registered"),
-            )
-            .await?;
+            mended +=
+                free(conn, &WorkerId::new(row.try_get::<String, _>(0)?), now_ms, Some(UNREGISTERED)).await?;
         }
-        let woken = sqlx::query(
-            "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
-             SELECT id, 'step', tenant, priority, ?1, ?1 FROM runs \
-             WHERE status IN ('running', 'cancelling') AND owner IS NULL \
-             AND id NOT IN (SELECT run FROM jobs) ON CONFLICT DO NOTHING",
-        )
-        .bind(now_ms)
-        .execute(&mut *conn)
-        .await?;
+        let woken = sqlx::query(MISSING_JOBS).bind(now_ms).execute(&mut *conn).await?;
         mended += woken.rows_affected();
         sqlx::query("DELETE FROM idempotency_keys WHERE created_at <= ?")
             .bind(now_ms - KEY_LIFE_MS)

@@ -1,0 +1,238 @@
+//! Mending what is safe to mend. Events are the truth and are never touched; a file that is damaged itself is left
+//! alone; each fix is one transaction that looks again at what it is about to mend.
+
+use async_trait::async_trait;
+use piton_core::{REDUCER, Run, RunId, WorkerId};
+use sqlx::{Row, SqliteConnection};
+
+use super::SqliteStore;
+use super::check::{Silent, integrity};
+use super::launch::KEY_LIFE_MS;
+use super::replay::{Story, history, pass};
+use super::rows::{dequeue, enqueue, fold_text, signed};
+use super::worker::{MISSING_JOBS, UNREGISTERED, free};
+use super::writer::{Fault, Transact};
+use crate::bell::Ring;
+use crate::{Error, JobKind, Lost, Repair, Store};
+
+/// Fixes of one kind that are named; the rest are counted.
+const SAID_MAX: usize = 20;
+
+impl SqliteStore {
+    /// Mends what is safe to mend, also while workers are at it, and says what it did.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database cannot be read or written; what was said to be mended by then is.
+    pub async fn repair(&self) -> Result<Vec<Repair>, Error> {
+        let found = integrity(&mut *self.reader().await?, false).await;
+        if let Some(trouble) = found.trouble {
+            return Ok(vec![left(format!("nothing was repaired, because the file is damaged: {trouble}"))]);
+        }
+        let mut said = self.recover_the_dead().await?;
+        let freed = self.writer.write(FreeOrphans).await?;
+        said.extend(each(freed, |(run, owner)| {
+            format!("run {run} was held by {owner}, which is not registered: it goes on")
+        }));
+        said.extend(self.rewrite_rows().await?);
+        let jobs = self.writer.write(MendJobs).await?;
+        said.extend(each(jobs.given, |run| format!("run {run} had neither job nor worker: it has a job")));
+        said.extend(each(jobs.dropped, |run| {
+            format!("a job of run {run}, which cannot advance, is dropped")
+        }));
+        if jobs.keys > 0 {
+            said.push(done(format!("{} idempotency keys that had expired are dropped", jobs.keys)));
+        }
+        Ok(said)
+    }
+
+    /// Ends the ownership of workers that are gone, as any worker would: by a free lock at once, by a lapsed lease after
+    /// as long as the lease is, during which this process could write and they did not renew it.
+    async fn recover_the_dead(&self) -> Result<Vec<Repair>, Error> {
+        let first = self.silent_peers().await?;
+        let wait = first
+            .iter()
+            .filter(|silent| silent.why == Lost::LeaseLapsed)
+            .map(|silent| silent.patience(1))
+            .max();
+        if let Some(wait) = wait {
+            self.writer.write(super::worker::Probe { in_trouble: true }).await?;
+            tokio::time::sleep(wait).await;
+        }
+        self.writer.write(super::worker::Probe { in_trouble: true }).await?;
+        let mut said = Vec::new();
+        for lost in self.still_silent(&first).await?.into_iter().map(Silent::lost) {
+            let runs = self.recover(&lost).await?;
+            said.push(done(format!("worker {} is gone ({}): {runs} runs go on", lost.id, lost.why.as_str())));
+        }
+        Ok(said)
+    }
+
+    /// Writes the rows anew that are not the fold of their events.
+    async fn rewrite_rows(&self) -> Result<Vec<Repair>, Error> {
+        let unlike = pass(&mut *self.reader().await?).await?.mendable;
+        let mut said = Vec::new();
+        for run in unlike {
+            let history = history(&mut *self.reader().await?, run).await?;
+            let Story::Folds(fold) = history.story else { continue };
+            let (events, status) = (history.events, fold.status);
+            let rewrite = Rewrite { run, fold: *fold, last_at_ms: history.last_at_ms };
+            said.push(match self.writer.write(rewrite).await? {
+                Rewritten::Done => done(format!("run {run}: its row is the fold of its {events} events again ({status})")),
+                Rewritten::Held(owner) => {
+                    left(format!("run {run}: its row is not the fold of its events, and {owner} holds it: stop that worker first"))
+                }
+                Rewritten::Moved => left(format!("run {run} went on meanwhile: repair again")),
+            });
+        }
+        Ok(said)
+    }
+}
+
+fn done(said: String) -> Repair {
+    Repair { done: true, said }
+}
+
+fn left(said: String) -> Repair {
+    Repair { done: false, said }
+}
+
+/// A line for each of these fixes, and one for those beyond the bound.
+fn each<T>(fixes: Vec<T>, say: impl Fn(T) -> String) -> Vec<Repair> {
+    let more = fixes.len().saturating_sub(SAID_MAX);
+    let mut said: Vec<Repair> = fixes.into_iter().take(SAID_MAX).map(|fix| done(say(fix))).collect();
+    if more > 0 {
+        said.push(done(format!("and {more} more of these")));
+    }
+    said
+}
+
+/// Takes runs back from owners that nobody knows.
+struct FreeOrphans;
+
+#[async_trait]
+impl Transact for FreeOrphans {
+    /// Runs and the owners they had.
+    type Out = Vec<(String, String)>;
+    const SYNCED: bool = true;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let held = sqlx::query_as::<_, (String, String)>(
+            "SELECT id, owner FROM runs WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM workers)",
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        let mut owners: Vec<&str> = held.iter().map(|(_, owner)| owner.as_str()).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        for owner in owners {
+            free(conn, &WorkerId::new(owner), now_ms, Some(UNREGISTERED)).await?;
+        }
+        let ring = (!held.is_empty()).then_some(Ring::Job);
+        Ok((held, ring))
+    }
+}
+
+/// Gives forgotten runs a job, drops the jobs of runs that cannot advance, and forgets what has had its time.
+struct MendJobs;
+
+struct MendedJobs {
+    given: Vec<String>,
+    dropped: Vec<String>,
+    keys: u64,
+}
+
+#[async_trait]
+impl Transact for MendJobs {
+    type Out = MendedJobs;
+    const SYNCED: bool = true;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let given =
+            sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(format!("{MISSING_JOBS} RETURNING run")))
+                .bind(now_ms)
+                .fetch_all(&mut *conn)
+                .await?;
+        let dropped = sqlx::query_scalar::<_, String>(
+            "DELETE FROM jobs WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = jobs.run \
+             AND (owner IS NOT NULL OR status IN ('running', 'cancelling'))) RETURNING run",
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        let keys = sqlx::query("DELETE FROM idempotency_keys WHERE created_at <= ?")
+            .bind(now_ms - KEY_LIFE_MS)
+            .execute(&mut *conn)
+            .await?
+            .rows_affected();
+        let ring = (!given.is_empty()).then_some(Ring::Job);
+        Ok((MendedJobs { given, dropped, keys }, ring))
+    }
+}
+
+/// Writes a run's row anew from what its events fold to, if nobody holds it and no event came since.
+struct Rewrite {
+    run: RunId,
+    fold: Run,
+    last_at_ms: i64,
+}
+
+enum Rewritten {
+    Done,
+    Held(String),
+    Moved,
+}
+
+#[async_trait]
+impl Transact for Rewrite {
+    type Out = Rewritten;
+    const SYNCED: bool = true;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let id = self.run.to_string();
+        let row = sqlx::query(
+            "SELECT owner, (SELECT max(seq) FROM events WHERE run = runs.id) FROM runs WHERE id = ?",
+        )
+        .bind(&id)
+        .fetch_optional(&mut *conn)
+        .await?;
+        let Some(row) = row else { return Ok((Rewritten::Moved, None)) };
+        if let Some(owner) = row.try_get::<Option<String>, _>(0)? {
+            return Ok((Rewritten::Held(owner), None));
+        }
+        // Events are only ever appended: as many as were folded are the ones that were folded.
+        if row.try_get::<Option<i64>, _>(1)? != Some(signed(self.fold.version)) {
+            return Ok((Rewritten::Moved, None));
+        }
+        sqlx::query(
+            "UPDATE runs SET status = ?2, version = ?3, reducer = ?4, fold = ?5, agent_digest = ?6, updated_at = ?7, \
+             finished_at = ?8 WHERE id = ?1",
+        )
+        .bind(&id)
+        .bind(self.fold.status.as_str())
+        .bind(signed(self.fold.version))
+        .bind(REDUCER)
+        .bind(fold_text(&self.fold)?)
+        .bind(self.fold.agent.as_str())
+        .bind(self.last_at_ms)
+        .bind(self.fold.status.is_over().then_some(self.last_at_ms))
+        .execute(&mut *conn)
+        .await?;
+        if self.fold.status.is_runnable() {
+            enqueue(conn, self.run, JobKind::Step, now_ms).await?;
+            return Ok((Rewritten::Done, Some(Ring::Job)));
+        }
+        dequeue(conn, self.run).await?;
+        Ok((Rewritten::Done, Some(Ring::Events)))
+    }
+}
