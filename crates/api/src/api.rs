@@ -24,6 +24,8 @@ pub struct ApiOptions {
     /// Origins besides the server's own whose pages may call, such as `https://ui.example.org`.
     pub allowed_origins: Vec<String>,
     pub listen: SocketAddr,
+    /// Live views at once; who comes later is told to come back.
+    pub live_clients_max: usize,
     /// What may be launched, as it is in effect.
     pub agents: Vec<Agent>,
     /// The one that is launched when none is named. One of `agents`.
@@ -64,7 +66,7 @@ impl Api {
     ) -> Self {
         Self {
             access: Access::new(&options),
-            feed: Feed::start(Arc::clone(&store), stop.clone()),
+            feed: Feed::start(Arc::clone(&store), stop.clone(), options.live_clients_max),
             store,
             clock,
             options,

@@ -14,8 +14,6 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Live views at once.
-const WATCHES_MAX: usize = 2000;
 /// Rings within this time are answered by one look.
 const JOINED: Duration = Duration::from_millis(20);
 /// How long a lost ring goes unnoticed.
@@ -45,11 +43,7 @@ pub(crate) struct Watch {
 
 impl Feed {
     /// Starts the task, which ends with `stop`. Must be called inside a tokio runtime.
-    pub(crate) fn start(store: Arc<dyn Store>, stop: CancellationToken) -> Self {
-        Self::start_with(store, stop, WATCHES_MAX)
-    }
-
-    fn start_with(store: Arc<dyn Store>, stop: CancellationToken, watches_max: usize) -> Self {
+    pub(crate) fn start(store: Arc<dyn Store>, stop: CancellationToken, watches_max: usize) -> Self {
         let shared = Arc::new(Watched {
             runs: Mutex::default(),
             came: Notify::new(),
@@ -149,7 +143,7 @@ mod tests {
     use crate::world::World;
 
     fn feed(world: &World, watches_max: usize) -> Feed {
-        Feed::start_with(Arc::clone(&world.store) as Arc<dyn Store>, world.stop.clone(), watches_max)
+        Feed::start(Arc::clone(&world.store) as Arc<dyn Store>, world.stop.clone(), watches_max)
     }
 
     #[tokio::test]

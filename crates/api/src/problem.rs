@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     NotFound,
     RunNotFound,
     AgentNotFound,
+    OutputNotFound,
     MethodNotAllowed,
     BodyTooSlow,
     BodyTooLarge,
@@ -35,6 +36,7 @@ pub(crate) enum Kind {
     HostNotAllowed,
     OriginNotAllowed,
     TooManyLogins,
+    QueueFull,
     StoreUnavailable,
     TooManyStreams,
     TimedOut,
@@ -59,6 +61,9 @@ impl Kind {
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
             Self::RunNotFound => (StatusCode::NOT_FOUND, "run-not-found", "There is no such run"),
             Self::AgentNotFound => (StatusCode::NOT_FOUND, "agent-not-found", "There is no such agent"),
+            Self::OutputNotFound => {
+                (StatusCode::NOT_FOUND, "output-not-found", "There is no more of this output")
+            }
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Not with this method")
             }
@@ -99,6 +104,9 @@ impl Kind {
             Self::TooManyLogins => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-logins", "Too many logins at once")
             }
+            Self::QueueFull => {
+                (StatusCode::TOO_MANY_REQUESTS, "queue-full", "As many runs wait for a worker as may")
+            }
             Self::StoreUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The store cannot be used now")
             }
@@ -112,6 +120,9 @@ impl Kind {
         }
     }
 }
+
+/// What a client whose launch found no room is told to wait. Workers take up many runs in that time.
+const QUEUE_RETRY_S: u32 = 5;
 
 /// A member of a request that is not as it has to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -193,6 +204,16 @@ impl From<StoreError> for Problem {
                 "This Idempotency-Key was used in the last 24 hours with another body",
             )
             .with("run_id", run.to_string()),
+            StoreError::QueueFull { waiting, max } => Self::new(
+                Kind::QueueFull,
+                format!(
+                    "{waiting} runs wait for a worker, and no more than {max} may (queue.waiting_max). Nothing was \
+                     launched. Try again later, start more workers, or raise the limit"
+                ),
+            )
+            .with("waiting", waiting)
+            .with("waiting_max", max)
+            .retry_after_s(QUEUE_RETRY_S),
             StoreError::Unusable(_) | StoreError::Corrupt(_) => Self::internal(&error),
         }
     }

@@ -2,6 +2,7 @@
 
 mod connections;
 mod layers;
+mod patience;
 
 use std::sync::Arc;
 

@@ -12,7 +12,8 @@ use crate::config::Loaded;
 /// Opens the database.
 pub(crate) async fn store(loaded: &Loaded) -> anyhow::Result<Arc<SqliteStore>> {
     let config = &loaded.config.store;
-    let options = SqliteOptions { synchronous: config.synchronous };
+    let waiting_max = loaded.config.queue.waiting_max;
+    let options = SqliteOptions { synchronous: config.synchronous, waiting_max };
     let store = SqliteStore::open(&config.url, options, Clock::system())
         .await
         .with_context(|| format!("store.url = {:?} ({})", config.url, loaded.origin("store.url")))?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use piton_api::ApiOptions;
 use piton_store::{Clock, SqliteStore, Store};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::children::Children;
 use crate::config::{Loaded, Overrides};
 use crate::{open, out, signals};
+
+/// Connections at once beside those of live views.
+const OTHER_CONNECTIONS: usize = 2048;
+/// Files that the server itself opens: database, locks, pipes to its children.
+const OWN_FILES: usize = 256;
 
 /// `piton serve`: until a signal.
 pub(crate) async fn serve(
@@ -56,7 +62,8 @@ pub(crate) async fn serve(
         out::note("No workers here: start some with `piton worker` on the same database.");
     }
     tracing::info!(%listen, workers = server.workers, store = %store.path().display(), "serving");
-    let served = piton_api::serve(listener, router, stop.clone()).await;
+    let connections_max = connections_max(server.live_clients_max);
+    let served = piton_api::serve(listener, router, connections_max, stop.clone()).await;
     stop.cancel();
     children.ended().await;
     served.context("the server stopped")
@@ -74,6 +81,7 @@ pub(crate) fn api_options(
         allow_anonymous: config.server.allow_anonymous,
         allowed_origins: config.server.allowed_origins.clone(),
         listen,
+        live_clients_max: config.server.live_clients_max,
         agents,
         default_agent: config.agent.default.clone(),
         practice_model: config.model.is_practice(),
@@ -98,11 +106,29 @@ pub(crate) async fn privately(
     let options = api_options(loaded, agents.agents(), listen, Some(key.clone()));
     let router = piton_api::router(store as Arc<dyn Store>, Clock::system(), options, stop.clone());
     tokio::spawn(async move {
-        if let Err(error) = piton_api::serve(listener, router, stop).await {
+        if let Err(error) = piton_api::serve(listener, router, OTHER_CONNECTIONS, stop).await {
             tracing::error!(%error, "the API of this command stopped");
         }
     });
     Ok((listen, key))
+}
+
+/// How many connections there may be: room for all live views and then some, as far as there are file descriptors. The
+/// store and the children need theirs whoever connects.
+fn connections_max(live_clients_max: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // The usual limit is low for the sake of old programs; whoever needs more may take it.
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    let files = current.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+    let (wanted, there) = (live_clients_max + OTHER_CONNECTIONS, files.saturating_sub(OWN_FILES).max(1));
+    if there < wanted {
+        tracing::warn!(
+            connections = there,
+            "few connections can be taken at once: this process may open only {files} files (ulimit -n)"
+        );
+    }
+    wanted.min(there)
 }
 
 /// Beyond loopback, callers need a key, unless somebody said in so many words that they do not.

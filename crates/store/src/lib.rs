@@ -32,11 +32,12 @@ use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Recorded, RunId, Wo
 pub trait Store: Send + Sync + std::fmt::Debug {
     // --- what the API asks -------------------------------------------------------------------------------
 
-    /// Records a launch with its agent's definition and wakes the run.
+    /// Records a launch with its agent's definition and wakes the run. Under a key that was used before, the run of
+    /// that time is returned, however long the queue.
     ///
     /// # Errors
-    /// [`Error::IdempotencyMismatch`] when the key was used with another body; [`Error::Unavailable`] when the
-    /// database cannot be written now.
+    /// [`Error::QueueFull`] when as many runs wait for a worker as may; [`Error::IdempotencyMismatch`] when the key was
+    /// used with another body; [`Error::Unavailable`] when the database cannot be written now.
     async fn launch(&self, launch: Launch) -> Result<Launched, Error>;
 
     /// Decides `command` on the run as it stands and records what follows.
@@ -51,7 +52,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Newest first; at most `filter.limit` rows, and the cursor for those after them.
     async fn runs(&self, filter: &RunFilter) -> Result<RunPage, Error>;
 
-    /// The events after `after` (0: from the first), in order, at most `limit`.
+    /// The events after `after` (0: from the first), in order: at most `limit`, and at least one if there is one. There
+    /// may be fewer where they are long, so that a page takes little memory: the last one is the run's version.
     async fn events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error>;
 
     /// The whole output of a call whose event shows only its beginning, part by part from 0 on; `None` after the last,

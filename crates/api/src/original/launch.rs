@@ -32,6 +32,8 @@ pub(crate) struct LaunchRequest {
     responses(
         (status = 200, description = "The initial state", body = state::State),
         (status = 422, description = "Not valid", body = OriginalInvalid),
+        (status = 429, description = "As many runs wait for a worker as may: nothing was launched", body = OriginalError,
+            headers(("Retry-After" = u32, description = "Seconds to wait before the next try"))),
         (status = "default", description = "Anything else that went wrong", body = OriginalError),
     )
 )]

@@ -1,4 +1,5 @@
-//! Taking connections: bounded in number, in how long a head may take to arrive, and in how long stopping takes.
+//! Taking connections: bounded in number, in how long a head may take to arrive, in how long a client may take nothing
+//! of what it is sent, and in how long stopping takes.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,21 +20,31 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-/// Connections at once; more wait in the kernel's queue. Room for all live views and then some.
-const CONNECTIONS_MAX: usize = 4096;
+use super::patience::Patient;
+
 /// How long a request's head may take, and how long a connection may be idle between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of what it is sent.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a request's head, and of what one connection may have waiting to be sent, give or take a piece of a body.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// How long requests that are under way may take to end once the server stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait when no connection can be taken, for want of file descriptors say.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// Serves `router` on `listener` until `stop`, then ends what is under way within five seconds.
+/// Serves `router` on `listener` until `stop`, then ends what is under way within five seconds. There are at most
+/// `connections_max` connections at once; more wait in the kernel's queue.
 ///
 /// # Errors
 /// None once it serves: a connection that fails is that connection's trouble.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connections_max: usize,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let places = Arc::new(Semaphore::new(connections_max));
     let tracker = TaskTracker::new();
     let cut = CancellationToken::new();
     while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &places)).await {
@@ -93,7 +104,8 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(Patient::new(stream, SEND_TIMEOUT)), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -110,10 +122,12 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use axum::routing::get;
     use futures::stream;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpSocket;
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
     use tokio::time::Instant;
@@ -123,7 +137,7 @@ mod tests {
     async fn served(router: Router) -> (SocketAddr, CancellationToken, JoinHandle<io::Result<()>>) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let (address, stop) = (listener.local_addr().expect("an address"), CancellationToken::new());
-        (address, stop.clone(), tokio::spawn(serve(listener, router, stop)))
+        (address, stop.clone(), tokio::spawn(serve(listener, router, 10, stop)))
     }
 
     async fn sent(address: SocketAddr, text: &str) -> TcpStream {
@@ -171,6 +185,62 @@ mod tests {
         let begin = Instant::now();
         server.await.expect("no panic").expect("served");
         assert!(begin.elapsed() >= STOP_WITHIN && begin.elapsed() < 2 * STOP_WITHIN, "{:?}", begin.elapsed());
+    }
+
+    /// Says when the body that holds it is dropped.
+    struct Held(Arc<Notify>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_cut_off_and_little_is_made_for_it() {
+        const PIECE: usize = 64 * 1024;
+        let (made, gone) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (making, held) = (Arc::clone(&made), Arc::clone(&gone));
+        let endless = get(async move || {
+            let held = Held(held);
+            Body::from_stream(stream::repeat_with(move || {
+                let _held = &held;
+                making.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, Infallible>(vec![b'x'; PIECE])
+            }))
+        });
+        let (address, _stop, _server) = served(Router::new().route("/", endless)).await;
+        let begin = Instant::now();
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(PIECE as u32).expect("a small buffer");
+        let mut stream = socket.connect(address).await.expect("a connection");
+        stream.write_all(GET.as_bytes()).await.expect("sent");
+        gone.notified().await;
+        assert!(
+            begin.elapsed() >= SEND_TIMEOUT && begin.elapsed() < 2 * SEND_TIMEOUT,
+            "{:?}",
+            begin.elapsed()
+        );
+        // What the kernel takes in is its own affair, and bounded.
+        let bytes = made.load(Ordering::Relaxed) * PIECE;
+        assert!(bytes < 16 << 20, "{bytes}");
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_all_places_are_taken_waits_for_one() {
+        let (address, _stop, _server) = served(Router::new().route("/", get(async || "hello"))).await;
+        let mut idle = Vec::new();
+        for _ in 0..10 {
+            idle.push(sent(address, "").await);
+        }
+        let last = GET.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
+        let waiting = tokio::spawn(to_the_end(sent(address, &last).await));
+        // One that is served shows that those before it have been taken.
+        idle[9].write_all(GET.as_bytes()).await.expect("sent");
+        idle[9].read_u8().await.expect("an answer");
+        assert!(!waiting.is_finished());
+        drop(idle);
+        assert!(waiting.await.expect("no panic").ends_with("hello"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,7 +42,7 @@ pub(crate) struct EventPage {
         ("id" = String, Path, format = "uuid", description = "The run's id"),
         ("after" = Option<u64>, Query, minimum = 0, maximum = 9_007_199_254_740_991_u64, description = "Only events after this id; 0 if not given"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000,
-            description = "Events on a page; 500 if not given. A stream has no limit"),
+            description = "Events on a page, fewer where they are long; 500 if not given. A stream has no limit"),
         ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen, for a stream"),
     ),
     responses(
@@ -80,8 +80,9 @@ pub(crate) async fn events(
     }
     let limit = u32::try_from(limit).unwrap_or(LIMIT_MAX);
     let recorded = api.store.events(id, after, limit).await?;
+    // Long events make a page shorter, and more may have happened since the run was read.
     let is_full = recorded.len() >= limit as usize;
-    let next_after = recorded.last().map(|last| last.seq).filter(|_| is_full);
+    let next_after = recorded.last().map(|last| last.seq).filter(|last| is_full || *last < row.run.version);
     let events = recorded.iter().map(Event::from).collect();
     Ok(Json(EventPage { events, next_after }).into_response())
 }

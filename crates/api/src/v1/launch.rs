@@ -63,6 +63,9 @@ pub(crate) struct Launch {
 ///
 /// What was answered with 201 is on disk: a worker takes it up as soon as one is free. With an `Idempotency-Key` the
 /// same launch may be sent again for 24 hours without launching twice.
+///
+/// When as many runs wait for a worker as may (`queue.waiting_max`), a launch is refused with 429. Only launches are:
+/// what is asked of a run that is there already is taken however long the queue, as is a launch that was taken before.
 #[utoipa::path(
     post,
     path = "/v1/runs",
@@ -78,6 +81,9 @@ pub(crate) struct Launch {
                 ("Idempotent-Replayed" = String, description = "`true` where the key was used before"))),
         (status = 422, description = "Not valid, or the key was used with another body",
             body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "As many runs wait for a worker as may: nothing was launched",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds to wait before the next try"))),
         Problems,
     )
 )]

@@ -1,6 +1,7 @@
 //! A run's events as a stream: history first, then whatever happens, each event exactly once and in order.
 //!
-//! A view holds at most one page of events in memory, and reads the next only when the client has taken this one.
+//! A view holds at most one page of events in memory, and reads the next only when the client has taken this one. A
+//! client that takes nothing costs that page, and is cut off after a while (`server::connections`).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,7 +19,7 @@ use super::run::Run;
 use crate::api::Api;
 use crate::feed::Watch;
 
-/// Events in memory per view.
+/// Events in memory per view; fewer where they are long.
 const PAGE: u32 = 64;
 /// How long to wait before the store is asked again when it could not be read.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -77,20 +78,18 @@ impl Live {
         if self.shown.is_some() && self.version <= self.seq {
             self.watch.past(self.seq).await;
         }
-        let events = self.api.store.events(self.run, self.seq, PAGE).await?;
-        let is_full = events.len() >= PAGE as usize;
-        for recorded in &events {
+        for recorded in &self.api.store.events(self.run, self.seq, PAGE).await? {
             self.seq = recorded.seq;
             self.frames.extend(event_frame(&Event::from(recorded)));
-        }
-        if is_full {
-            return Ok(());
         }
         let Some(row) = self.api.store.run(self.run).await? else {
             self.is_gone = true;
             return Ok(());
         };
         self.version = row.run.version;
+        if self.seq < self.version {
+            return Ok(());
+        }
         let run = Run::from(row);
         if self.shown.as_ref() != Some(&run) {
             self.frames.extend(sse::Event::default().event("run").json_data(&run));

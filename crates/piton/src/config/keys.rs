@@ -95,6 +95,18 @@ pub(crate) const KEYS: &[Key] = &[
         "",
         "Web origins beside the server's own that browsers may call from (CORS)."
     ),
+    key!(
+        "server.live_clients_max",
+        whole(1, 100_000),
+        "2000",
+        "Clients that follow runs live at once. Who comes later is told to come back, with 503."
+    ),
+    key!(
+        "queue.waiting_max",
+        whole(1, 1_000_000_000),
+        "1000000",
+        "Runs that may wait for a worker. A launch beyond them is refused with 429; answers and resumes never are."
+    ),
     key!("worker.concurrency", whole(1, 10_000), "16", "Runs that one worker process advances at once."),
     key!(
         "worker.lease_ms",

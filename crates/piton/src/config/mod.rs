@@ -34,6 +34,7 @@ const FILE: &str = "piton.toml";
 pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     pub(crate) server: ServerConfig,
+    pub(crate) queue: QueueConfig,
     pub(crate) worker: WorkerConfig,
     pub(crate) model: ModelConfig,
     pub(crate) agent: AgentConfig,
@@ -58,6 +59,12 @@ pub(crate) struct ServerConfig {
     pub(crate) allow_anonymous: bool,
     /// As browsers send them: scheme, host and port.
     pub(crate) allowed_origins: Vec<String>,
+    pub(crate) live_clients_max: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct QueueConfig {
+    pub(crate) waiting_max: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -55,11 +55,12 @@ fn origin(loaded: &Loaded, key: &str, world: &World) -> String {
 fn without_anything_the_defaults_hold() {
     let world = World::new("");
     let loaded = world.load();
-    let Config { store, server, worker, model, agent, test, log } = &loaded.config;
+    let Config { store, server, queue, worker, model, agent, test, log } = &loaded.config;
     assert_eq!((store.url.as_str(), store.synchronous), ("sqlite://data/piton.db", Synchronous::Full));
     assert_eq!(server.listen.to_string(), "127.0.0.1:3000");
     assert_eq!((server.workers, server.allow_anonymous), (1, false));
     assert!(server.api_key.is_none() && server.allowed_origins.is_empty());
+    assert_eq!((server.live_clients_max, queue.waiting_max), (2000, 1_000_000));
     assert_eq!((worker.concurrency, worker.lease_ms, worker.shutdown_ms), (16, 10_000, 10_000));
     assert_eq!((model.name.as_str(), model.api), ("gpt-5", Api::Auto));
     assert_eq!(model.reasoning_effort.as_deref(), Some("low"));
@@ -149,7 +150,7 @@ fn every_problem_of_a_file_is_named_with_its_place() {
         config/piton.toml:9:14: worker.lease_ms: expected a whole number from 300 to 600000, got 200
         config/piton.toml:10:15: worker.concurrency: expected a whole number from 1 to 10000, got a value of type float
         config/piton.toml:11:1: store.url: expected sqlite://PATH, such as sqlite://data/piton.db, got a value of type table
-        config/piton.toml:12:2: nonsense: no such section; there are store, server, worker, model, agent, test, log"#]]
+        config/piton.toml:12:2: nonsense: no such section; there are store, server, queue, worker, model, agent, test, log"#]]
     .assert_eq(&world.error());
 }
 
@@ -175,8 +176,8 @@ fn problems_of_variables_and_flags_name_them() {
         .env("PITON_SERVER__API_KEY", "two words")
         .flag("--listen", "server.listen", "nowhere");
     expect![[r#"
-        environment variable PITON_A__B__C: no such section; there are store, server, worker, model, agent, test, log
-        environment variable PITON_NONSENSE__X: no such section; there are store, server, worker, model, agent, test, log
+        environment variable PITON_A__B__C: no such section; there are store, server, queue, worker, model, agent, test, log
+        environment variable PITON_NONSENSE__X: no such section; there are store, server, queue, worker, model, agent, test, log
         environment variable PITON_SERVER__API_KEY: expected a key of printable ASCII characters without spaces
         environment variable PITON_WORKER__CONCURENCY: no such key; did you mean PITON_WORKER__CONCURRENCY?
         environment variable PITON_WORKER__CONCURRENCY: expected a whole number from 1 to 10000, got "many"

@@ -7,7 +7,8 @@ use piton_core::{AgentDigest, Event, REDUCER, Run, RunId};
 use sha2::{Digest, Sha256};
 use sqlx::{Row, SqliteConnection};
 
-use super::rows::{append_events, enqueue, fold_text, read_run};
+use super::queue_bound;
+use super::rows::{append_events, enqueue, fold_text, read_run, signed};
 use super::writer::{Fault, Transact};
 use crate::bell::Ring;
 use crate::{Error, JobKind, Launch, Launched};
@@ -20,6 +21,8 @@ const TASK_SHOWN_CHARS: usize = 200;
 pub(super) struct WriteLaunch {
     pub(super) launch: Launch,
     pub(super) definition: String,
+    /// Runs that may wait for a worker.
+    pub(super) waiting_max: u64,
 }
 
 /// The digest a run is pinned to, with the text it is the digest of.
@@ -50,17 +53,11 @@ impl Transact for WriteLaunch {
             limits: launch.agent.limits,
         };
         let run = Run::begin(&event).map_err(|error| Fault::Corrupt(error.to_string()))?;
-        sqlx::query("INSERT INTO agents (digest, name, definition, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
-            .bind(digest.as_str())
-            .bind(&launch.agent.name)
-            .bind(&self.definition)
-            .bind(now_ms)
-            .execute(&mut *conn)
-            .await?;
-        sqlx::query(
+        let written = sqlx::query(
             "INSERT INTO runs (id, tenant, labels, priority, agent_digest, agent_name, task, status, version, reducer, \
              fold, epoch, attempt, commit_epoch, commit_ordinal, created_at, updated_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, 0, 0, 0, 0, ?11, ?11)",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, 0, 0, 0, 0, ?11, ?11 \
+             FROM queue_depth WHERE waiting < ?12",
         )
         .bind(launch.run.to_string())
         .bind(&launch.tenant)
@@ -73,8 +70,20 @@ impl Transact for WriteLaunch {
         .bind(REDUCER)
         .bind(fold_text(&run)?)
         .bind(now_ms)
+        .bind(signed(self.waiting_max))
         .execute(&mut *conn)
         .await?;
+        if written.rows_affected() == 0 {
+            let waiting = queue_bound::waiting(conn).await?;
+            return Ok((Err(queue_bound::full(waiting, self.waiting_max)), None));
+        }
+        sqlx::query("INSERT INTO agents (digest, name, definition, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
+            .bind(digest.as_str())
+            .bind(&launch.agent.name)
+            .bind(&self.definition)
+            .bind(now_ms)
+            .execute(&mut *conn)
+            .await?;
         append_events(conn, launch.run, 0, None, &[event], now_ms).await?;
         enqueue(conn, launch.run, JobKind::Launch, now_ms).await?;
         if let Some(key) = &launch.idempotency {
@@ -91,7 +100,7 @@ impl Transact for WriteLaunch {
             .execute(&mut *conn)
             .await?;
         }
-        let run = written(conn, launch.run).await?;
+        let run = stored(conn, launch.run).await?;
         Ok((Ok(Launched { run, replayed: false }), Some(Ring::Job)))
     }
 }
@@ -121,11 +130,11 @@ impl WriteLaunch {
         if row.try_get::<String, _>(0)? != key.body_sha256 {
             return Ok(Some(Err(Error::IdempotencyMismatch { run })));
         }
-        Ok(Some(Ok(Launched { run: written(conn, run).await?, replayed: true })))
+        Ok(Some(Ok(Launched { run: stored(conn, run).await?, replayed: true })))
     }
 }
 
-async fn written(conn: &mut SqliteConnection, run: RunId) -> Result<crate::RunRow, Fault> {
+async fn stored(conn: &mut SqliteConnection, run: RunId) -> Result<crate::RunRow, Fault> {
     read_run(conn, run).await?.ok_or_else(|| Fault::Corrupt(format!("run {run} is missing")))
 }
 

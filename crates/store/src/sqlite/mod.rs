@@ -6,6 +6,7 @@ mod death;
 mod launch;
 mod open;
 mod output;
+mod queue_bound;
 mod read;
 mod repair;
 mod replay;
@@ -22,6 +23,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqlitePoolOptions;
 
 pub use open::Synchronous;
+use queue_bound::QueueBound;
 use writer::{Fault, Writer};
 
 use crate::lock;
@@ -34,9 +36,17 @@ use crate::{
 /// Connections that read.
 const READERS: u32 = 4;
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct SqliteOptions {
     pub synchronous: Synchronous,
+    /// Runs that may wait for a worker; a launch beyond them is refused.
+    pub waiting_max: u64,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { synchronous: Synchronous::default(), waiting_max: 1_000_000 }
+    }
 }
 
 /// See the module.
@@ -49,6 +59,7 @@ pub struct SqliteStore {
     bell: Bell,
     clock: Clock,
     synchronous: Synchronous,
+    queue_bound: QueueBound,
     schema: u32,
 }
 
@@ -70,7 +81,9 @@ impl SqliteStore {
         let bell = Bell::open(&live);
         let full = options.synchronous == Synchronous::Full;
         let writer = Writer::start(connect, full, clock.clone(), bell.clone());
-        Ok(Self { path, live, readers, writer, bell, clock, synchronous: options.synchronous, schema })
+        let SqliteOptions { synchronous, waiting_max } = options;
+        let queue_bound = QueueBound::new(waiting_max);
+        Ok(Self { path, live, readers, writer, bell, clock, synchronous, queue_bound, schema })
     }
 
     /// Where workers keep their locks.
@@ -92,7 +105,13 @@ impl Store for SqliteStore {
     async fn launch(&self, launch: Launch) -> Result<Launched, Error> {
         let definition =
             serde_json::to_string(&launch.agent).map_err(|error| Error::Corrupt(error.to_string()))?;
-        self.writer.write(launch::WriteLaunch { launch, definition }).await?
+        if self.queue_bound.was_full() && launch.idempotency.is_none() {
+            self.queue_bound.look(&mut *self.reader().await?).await?;
+        }
+        let waiting_max = self.queue_bound.waiting_max;
+        let launched = self.writer.write(launch::WriteLaunch { launch, definition, waiting_max }).await?;
+        self.queue_bound.note(&launched);
+        launched
     }
 
     async fn command(&self, run: RunId, command: Command) -> Result<RunRow, CommandError> {

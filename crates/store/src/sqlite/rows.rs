@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use futures::TryStreamExt;
 use piton_core::{Epoch, Event, FORMAT, REDUCER, Recorded, Run, RunId, WorkerId};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
@@ -9,6 +10,9 @@ use sqlx::{Row, SqliteConnection};
 
 use super::writer::Fault;
 use crate::{JobKind, RunRow};
+
+/// Bytes of events that are in memory for one reader: a page ends with the event that exceeds them.
+const PAGE_BYTES: usize = 256 * 1024;
 
 /// The columns that [`run_row`] reads, in this order.
 pub(super) const RUN_COLUMNS: &str = "id, tenant, labels, priority, agent_name, task, reducer, fold, owner, epoch, \
@@ -71,21 +75,24 @@ pub(super) fn recorded(row: &SqliteRow) -> Result<Recorded, Fault> {
     })
 }
 
+/// A page of events: it ends at `limit`, or with the event that fills [`PAGE_BYTES`].
 pub(super) async fn read_events(
     conn: &mut SqliteConnection,
     run: RunId,
     after: u64,
     limit: u32,
 ) -> Result<Vec<Recorded>, Fault> {
-    sqlx::query("SELECT seq, at, type, v, body FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?")
-        .bind(run.to_string())
-        .bind(signed(after))
-        .bind(limit)
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(recorded)
-        .collect()
+    let sql = "SELECT seq, at, type, v, body FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?";
+    let mut rows = sqlx::query(sql).bind(run.to_string()).bind(signed(after)).bind(limit).fetch(conn);
+    let mut page = Vec::new();
+    let mut bytes = 0;
+    while bytes < PAGE_BYTES
+        && let Some(row) = rows.try_next().await?
+    {
+        bytes += row.try_get::<&str, _>(4)?.len();
+        page.push(recorded(&row)?);
+    }
+    Ok(page)
 }
 
 /// Appends `events` after version `base`, all in one statement.
