@@ -10,7 +10,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
-use piton_core::RunId;
+use piton_core::{CallId, RunId};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::problem::{FieldError, Kind, Problem};
@@ -134,6 +134,26 @@ impl<S: Send + Sync> FromRequestParts<S> for RunPath {
         RunId::from_str(&text)
             .map(Self)
             .map_err(|error| Problem::new(Kind::RunNotFound, format!("There is no such run: {error}")))
+    }
+}
+
+/// A call of a run that a path names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallPath(pub(crate) RunId, pub(crate) CallId);
+
+impl<S: Send + Sync> FromRequestParts<S> for CallPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Ok(Path((run, call))) = Path::<(String, String)>::from_request_parts(parts, state).await else {
+            return Err(Problem::new(Kind::RunNotFound, "A run id is a UUID"));
+        };
+        let run = RunId::from_str(&run)
+            .map_err(|error| Problem::new(Kind::RunNotFound, format!("There is no such run: {error}")))?;
+        let call = CallId::from_str(&call).map_err(|_| {
+            Problem::new(Kind::OutputNotFound, "There is no such call: a call's id is a UUID")
+        })?;
+        Ok(Self(run, call))
     }
 }
 

@@ -8,11 +8,12 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use futures::StreamExt;
 use piton_core::{
-    Agent, CallKind, Context, EffectClass, Event, Reply, RequestedCall, Run, RunId, ToolKind, ToolSpec,
-    TurnRequest, WorkerId, settle,
+    Agent, CallId, CallKind, Context, EffectClass, Event, Reply, RequestedCall, Run, RunId, ToolKind,
+    ToolSpec, TurnRequest, WorkerId, settle,
 };
 use piton_store::{
-    Claim, Clock, Commit, CommitOutcome, Lane, SqliteOptions, SqliteStore, StepEnd, Store, WorkerRow,
+    Claim, Clock, Commit, CommitOutcome, FullOutput, Lane, SqliteOptions, SqliteStore, StepEnd, Store,
+    WorkerRow,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -48,6 +49,7 @@ pub(crate) fn options() -> ApiOptions {
         allow_anonymous: false,
         allowed_origins: Vec::new(),
         listen: ([127, 0, 0, 1], 3000).into(),
+        live_clients_max: 100,
         agents: vec![agent("default", 10), agent("brief", 1)],
         default_agent: "default".to_owned(),
         practice_model: false,
@@ -171,6 +173,17 @@ impl World {
 
     /// Commits `facts` and what follows from them.
     pub(crate) async fn commit(&self, claim: &Claim, facts: &[Event], end: StepEnd) -> Run {
+        self.commit_with(claim, facts, Vec::new(), end).await
+    }
+
+    /// The same, with what the facts were cut of.
+    async fn commit_with(
+        &self,
+        claim: &Claim,
+        facts: &[Event],
+        outputs: Vec<FullOutput>,
+        end: StepEnd,
+    ) -> Run {
         let mut after = claim.fold.clone();
         for fact in facts {
             after = after.apply(fact).expect("a fact that can happen");
@@ -189,7 +202,7 @@ impl World {
             base: claim.fold.version,
             events,
             after: after.clone(),
-            outputs: Vec::new(),
+            outputs,
             end,
         };
         let outcome = self.store.commit(commit).await.expect("committed");
@@ -252,6 +265,24 @@ impl World {
         let run = self.launch("answer").await;
         self.reply(run, &[("final_answer", json!({ "answer": "42" }))]).await;
         run
+    }
+
+    /// A run whose only call gave back `text`, which its event shows the beginning of.
+    pub(crate) async fn with_long_output(&self, text: &str) -> (RunId, CallId) {
+        let run = self.launch("read it").await;
+        self.reply(run, &[("sum_numbers", json!({}))]).await;
+        let claim = self.claim(run).await;
+        let call = claim.fold.front().expect("a call").call.id;
+        let returned = Event::ToolReturned {
+            call,
+            result: json!(piton_core::clip(text, 10)),
+            took_ms: 1,
+            attempt: 1,
+            full_bytes: Some(text.len() as u64),
+        };
+        let outputs = vec![FullOutput { call, text: text.into() }];
+        self.commit_with(&claim, &[returned], outputs, StepEnd::GiveBack).await;
+        (run, call)
     }
 
     pub(crate) async fn failed(&self) -> RunId {

@@ -205,6 +205,9 @@ export interface paths {
          * Launch a run
          * @description What was answered with 201 is on disk: a worker takes it up as soon as one is free. With an `Idempotency-Key` the
          *     same launch may be sent again for 24 hours without launching twice.
+         *
+         *     When as many runs wait for a worker as may (`queue.waiting_max`), a launch is refused with 429. Only launches are:
+         *     what is asked of a run that is there already is taken however long the queue, as is a launch that was taken before.
          */
         post: operations["launch"];
         delete?: never;
@@ -241,6 +244,27 @@ export interface paths {
         put?: never;
         /** Answer the open question, or decide an unknown outcome */
         post: operations["answer_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/calls/{call}/output": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the whole of a long tool output
+         * @description An event `tool_returned` or `tool_failed` with `full_bytes` shows only the beginning of what the tool gave back, as
+         *     the model was shown it. This is the rest too, as text that nothing should interpret.
+         */
+        get: operations["output"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -928,6 +952,17 @@ export interface operations {
                     "application/json": components["schemas"]["OriginalInvalid"];
                 };
             };
+            /** @description As many runs wait for a worker as may: nothing was launched */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OriginalError"];
+                };
+            };
             /** @description Anything else that went wrong */
             default: {
                 headers: {
@@ -1446,6 +1481,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description As many runs wait for a worker as may: nothing was launched */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before the next try */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Anything else that went wrong */
             default: {
                 headers: {
@@ -1561,6 +1607,51 @@ export interface operations {
             };
         };
     };
+    output: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                id: string;
+                /** @description The call's id, as the event has it */
+                call: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the tool gave back */
+            200: {
+                headers: {
+                    /** @description `attachment`, so that no browser shows it as a page */
+                    "Content-Disposition"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description No such run, or its event shows all there is */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     cancel_run: {
         parameters: {
             query?: never;
@@ -1657,7 +1748,7 @@ export interface operations {
             query?: {
                 /** @description Only events after this id; 0 if not given */
                 after?: number;
-                /** @description Events on a page; 500 if not given. A stream has no limit */
+                /** @description Events on a page, fewer where they are long; 500 if not given. A stream has no limit */
                 limit?: number;
             };
             header?: {

@@ -12,6 +12,7 @@ mod show;
 
 mod events;
 mod live;
+mod output;
 
 mod context;
 
@@ -43,6 +44,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(list::list, launch::launch))
         .routes(routes!(show::show))
         .routes(routes!(events::events))
+        .routes(routes!(output::output))
         .routes(routes!(context::context))
         .routes(routes!(answer::answer))
         .routes(routes!(pause::pause))
