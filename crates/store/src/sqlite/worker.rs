@@ -226,7 +226,7 @@ impl Transact for ClockSetBack {
 }
 
 /// Finds out whether the database takes a write now. Getting the turn to write says enough while all is well; after
-/// trouble something is really written, because a full disk shows only then.
+/// trouble something is really written and synced, because a full or failing disk shows only then.
 pub(super) struct Probe {
     pub(super) in_trouble: bool,
 }
@@ -234,7 +234,7 @@ pub(super) struct Probe {
 #[async_trait]
 impl Transact for Probe {
     type Out = ();
-    const SYNCED: bool = false;
+    const SYNCED: bool = true;
 
     async fn run(
         &self,
