@@ -66,6 +66,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The attempts at the run's steps that ended with their worker, oldest first.
     async fn lost_attempts(&self, run: RunId) -> Result<Vec<LostAttempt>, Error>;
 
+    /// The worker that began the run's open call and lost the run since, if its process is still there: what it began
+    /// may yet happen. A worker that itself gave the call up has let go of it.
+    async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error>;
+
     /// Open questions and unknown outcomes of all runs, oldest first, at most `limit`.
     async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error>;
 

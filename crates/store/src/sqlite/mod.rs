@@ -242,6 +242,15 @@ impl Store for SqliteStore {
         Ok(read::lost_attempts(&mut *self.reader().await?, run).await?)
     }
 
+    async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
+        let Some(row) = self.run(run).await? else { return Ok(None) };
+        let began = row.run.front().and_then(|front| front.started.clone());
+        Ok(began
+            .filter(|began| began.epoch < row.epoch)
+            .map(|began| began.worker)
+            .filter(|worker| lock::probe(&self.live, worker) == PeerLock::Held))
+    }
+
     async fn check(&self) -> Result<Vec<Check>, Error> {
         self.examine(&Examination::default()).await
     }
@@ -265,17 +274,6 @@ impl SqliteStore {
             lock,
             busy_with,
         }
-    }
-
-    /// The worker that began the run's open call and lost the run since, if its process is still there. A worker that
-    /// itself gave the call up, at its limit, has let go of it.
-    async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
-        let Some(row) = self.run(run).await? else { return Ok(None) };
-        let began = row.run.front().and_then(|front| front.started.clone());
-        Ok(began
-            .filter(|began| began.epoch < row.epoch)
-            .map(|began| began.worker)
-            .filter(|worker| lock::probe(&self.live, worker) == PeerLock::Held))
     }
 
     async fn reader(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, Error> {

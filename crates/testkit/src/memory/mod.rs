@@ -196,18 +196,6 @@ impl MemoryStore {
             busy_with,
         }
     }
-
-    /// The worker that began the run's open call and lost the run since, if its process is still there.
-    fn still_acting(&self, run: RunId) -> Option<WorkerId> {
-        self.memory
-            .look(|tables| {
-                let row = &tables.runs.get(&run)?.row;
-                let began = row.run.front()?.started.clone()?;
-                let lost_it = began.epoch < row.epoch && !tables.is(Mutant::StillActingAllowed);
-                Some(began.worker).filter(|_| lost_it)
-            })
-            .filter(|worker| self.memory.lock_of(worker).0 == PeerLock::Held)
-    }
 }
 
 #[async_trait]
@@ -218,7 +206,7 @@ impl Store for MemoryStore {
 
     async fn command(&self, run: RunId, command: Command) -> Result<RunRow, CommandError> {
         if matches!(command, Command::Decide { decision: Decision::DidNotHappen, .. })
-            && let Some(worker) = self.still_acting(run)
+            && let Some(worker) = self.still_acting(run).await?
         {
             return Err(Refusal::StillActing { worker }.into());
         }
@@ -269,6 +257,16 @@ impl Store for MemoryStore {
 
     async fn lost_attempts(&self, run: RunId) -> Result<Vec<LostAttempt>, Error> {
         self.read(|tables| tables.runs.get(&run).map(|stored| stored.lost.clone()).unwrap_or_default())
+    }
+
+    async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
+        let lost_it = self.read(|tables| {
+            let row = &tables.runs.get(&run)?.row;
+            let began = row.run.front()?.started.clone()?;
+            let lost_it = began.epoch < row.epoch && !tables.is(Mutant::StillActingAllowed);
+            Some(began.worker).filter(|_| lost_it)
+        })?;
+        Ok(lost_it.filter(|worker| self.memory.lock_of(worker).0 == PeerLock::Held))
     }
 
     async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
