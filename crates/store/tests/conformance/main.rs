@@ -31,7 +31,9 @@ mod commands;
 mod deaths;
 mod launches;
 mod lists;
+mod outputs;
 mod steps;
 mod workers;
 
+mod bounds;
 mod sqlite_only;

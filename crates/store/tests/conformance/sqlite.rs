@@ -34,7 +34,7 @@ impl Sqlite {
         self.dir.path().join("piton.db-live")
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("sqlite://{}", self.dir.path().join("piton.db").display())
     }
 }
