@@ -8,6 +8,7 @@ mod caller;
 pub mod clerk;
 mod dialogue;
 pub mod ledger;
+mod loop_disk;
 pub mod memory;
 mod memory_limit;
 mod person;
@@ -28,6 +29,7 @@ mod write_lock;
 pub use caller::Caller;
 pub use dialogue::{Api, Dialogue, Entry};
 pub use ledger::{Ledger, LedgerEntry};
+pub use loop_disk::LoopDisk;
 pub use memory_limit::MemoryLimit;
 pub use person::Said;
 pub use process::{

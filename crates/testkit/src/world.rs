@@ -35,6 +35,7 @@ pub struct World {
     api_key: Option<String>,
     http: Client,
     started: u32,
+    keeps_folder: bool,
 }
 
 impl World {
@@ -71,6 +72,7 @@ impl World {
             api_key: None,
             http,
             started: 0,
+            keeps_folder: false,
         }
     }
 
@@ -134,6 +136,13 @@ impl World {
     pub fn api_key(mut self, key: &str) -> Self {
         self.api_key = Some(key.to_owned());
         self.env("PITON_SERVER__API_KEY", key)
+    }
+
+    /// The folder stays where it is when the test fails.
+    #[must_use]
+    pub const fn kept_on_failure(mut self) -> Self {
+        self.keeps_folder = true;
+        self
     }
 
     /// Starts the server and waits until it is ready.
@@ -210,6 +219,27 @@ impl World {
         pid
     }
 
+    /// The workers that were started by hand and still run.
+    pub fn started_by_hand(&self) -> Vec<u32> {
+        self.extras.iter().map(Process::pid).filter(|pid| is_alive(*pid)).collect()
+    }
+
+    /// Starts workers that were started by hand and have ended again, as their supervisor would. Returns how many.
+    pub fn revive_workers(&mut self) -> usize {
+        let before = self.extras.len();
+        self.extras.retain_mut(|extra| extra.ended().is_none());
+        let ended = before - self.extras.len();
+        for _ in 0..ended {
+            self.start_worker();
+        }
+        ended
+    }
+
+    /// What a worker that was started by hand has written; nothing of one that is not known.
+    pub fn log_of(&self, worker: u32) -> String {
+        self.extras.iter().find(|extra| extra.pid() == worker).map(Process::log).unwrap_or_default()
+    }
+
     /// SIGKILL for the server alone; its children are left to notice.
     pub fn kill_server(&mut self) {
         if let Some(server) = &mut self.server {
@@ -240,6 +270,16 @@ impl World {
     /// SIGKILL for the server, its children and every worker at once, as when a machine's supervisor dies; then all
     /// are started again, without waiting for them.
     pub fn kill_and_start_everything(&mut self) {
+        let started_by_hand = self.kill_everything();
+        self.start_server();
+        for _ in 0..started_by_hand {
+            self.start_worker();
+        }
+    }
+
+    /// SIGKILL for the server, its children and every worker at once. Returns how many workers had been started by
+    /// hand.
+    pub fn kill_everything(&mut self) -> usize {
         let started_by_hand = self.extras.len();
         if let Some(server) = &self.server {
             // Frozen, it starts no child anew; killed last, it gives none the time to hand back.
@@ -250,10 +290,7 @@ impl World {
         }
         self.kill_server();
         self.extras.clear();
-        self.start_server();
-        for _ in 0..started_by_hand {
-            self.start_worker();
-        }
+        started_by_hand
     }
 
     /// Graceful stop of the server: SIGTERM. Returns its exit code and what it took.
@@ -511,7 +548,13 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.keeps_folder {
+            self.folder.disable_cleanup(true);
+            #[expect(clippy::print_stderr, reason = "a failed test says where its world is left")]
+            {
+                eprintln!("the database and all logs are kept in {}", self.folder.path().display());
+            }
+        } else if std::thread::panicking() {
             let logs = self.logs();
             let from = logs.len().saturating_sub(20_000);
             let from = (from..logs.len()).find(|place| logs.is_char_boundary(*place)).unwrap_or(logs.len());
