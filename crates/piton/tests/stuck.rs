@@ -215,3 +215,15 @@ async fn a_run_that_waits_when_its_worker_and_server_are_killed_still_waits() {
     assert_eq!(world.until(id, &["complete"]).await["final_answer"], "Give up");
     model.assert_every_request_was_valid();
 }
+
+#[tokio::test]
+async fn the_practice_model_goes_on_after_a_question_that_it_did_not_put() {
+    let agent = HASTY.replace("tool_errors = 2", "tool_errors = 1");
+    let world = World::new(PITON).agent("hasty", &agent).serve().await;
+    let id = world.launch_with(&json!({ "task": "What is 5 / 0?", "agent": "hasty" })).await;
+    let waiting = world.until(&id, &["waiting_human_input"]).await;
+    assert_eq!(waiting["question"]["stuck"], "tool_errors");
+    world.answer(&waiting, "Never mind").await.expect(200);
+    let answer = world.until(&id, &["complete"]).await["final_answer"].clone();
+    assert!(answer.as_str().is_some_and(|answer| answer.contains("division by zero")), "{answer}");
+}
