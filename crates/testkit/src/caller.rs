@@ -18,6 +18,12 @@ impl Caller {
         Self { http, base, api_key }
     }
 
+    /// A caller of another server, at `base`, such as `http://127.0.0.1:3001`.
+    #[must_use]
+    pub fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
         match &self.api_key {

@@ -73,23 +73,26 @@ pub fn answer(n: u64) -> String {
 
 /// For [`crate::ScriptedModel::script`] under the tag `clerk`.
 pub fn script() -> Script {
-    Script::by(|turn: &Turn| {
-        let n: u64 = turn.argument.parse().expect("the tag has the run's number");
-        if let Some(error) = turn.outputs.iter().find_map(|output| output["result"].as_str()) {
-            return Say::answer(&format!("a tool failed: {error}"));
-        }
-        let mut sums = turn.outputs.iter().skip(1).step_by(2).filter_map(|output| output["result"].as_f64());
-        let sum = sums.next_back().unwrap_or(0.0);
-        let line = turn.done as u64 / 2 + 1;
-        if line > LINES {
-            return Say::answer(&sum.to_string());
-        }
-        if turn.done % 2 == 1 {
-            return Say::call("sum_numbers", json!({ "a": sum, "b": amount(n, line) }));
-        }
-        let tool = if line % 2 == 1 { "book" } else { "post" };
-        Say::call(tool, json!({ "account": account(n), "line": line, "amount": amount(n, line) }))
-    })
+    Script::by(say)
+}
+
+/// The reply to one turn of run `[…:n]`.
+pub fn say(turn: &Turn) -> Say {
+    let n: u64 = turn.argument.parse().expect("the tag has the run's number");
+    if let Some(error) = turn.outputs.iter().find_map(|output| output["result"].as_str()) {
+        return Say::answer(&format!("a tool failed: {error}"));
+    }
+    let mut sums = turn.outputs.iter().skip(1).step_by(2).filter_map(|output| output["result"].as_f64());
+    let sum = sums.next_back().unwrap_or(0.0);
+    let line = turn.done as u64 / 2 + 1;
+    if line > LINES {
+        return Say::answer(&sum.to_string());
+    }
+    if turn.done % 2 == 1 {
+        return Say::call("sum_numbers", json!({ "a": sum, "b": amount(n, line) }));
+    }
+    let tool = if line % 2 == 1 { "book" } else { "post" };
+    Say::call(tool, json!({ "account": account(n), "line": line, "amount": amount(n, line) }))
 }
 
 /// What is wrong with a finished run, if anything.

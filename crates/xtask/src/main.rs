@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask start | test | openapi | real-model`.
+//! The project's own commands: `cargo xtask start | test | chaos | openapi | real-model`.
 //!
 //! Owns what has to be installed, built and checked, in which order. Refuses to know anything about Piton
 //! that its command line and its HTTP interface don't show.
@@ -10,6 +10,7 @@
 )]
 
 mod arrows;
+mod chaos;
 mod checks;
 mod chromium;
 mod frontend;
@@ -29,6 +30,9 @@ cargo xtask COMMAND
   start [ARGS…]    build the web UI and the release binary, then serve on http://127.0.0.1:3000
                    ARGS go to `piton serve`: --workers 4, --listen 0.0.0.0:8080, …
   test [STEP…]     every check there is, exactly what CI runs; with names, only those steps
+  chaos [--minutes N] [--seed S]
+                   kill, stop and freeze everything at random for N minutes (default 10) on the release binary,
+                   and see that nothing is lost or done twice
   openapi          write crates/api/openapi.json and the web UI's types anew from the code
   real-model [N]   run N tasks (default 12) against a small language model on this machine
 ";
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "start" => start::start(&rest),
         "test" => checks::test(&rest),
+        "chaos" => chaos::chaos(&rest),
         "openapi" => openapi::write(),
         "real-model" => real_model::run(&rest),
         "" | "help" | "-h" | "--help" => {
