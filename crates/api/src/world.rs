@@ -12,8 +12,8 @@ use piton_core::{
     ToolSpec, TurnRequest, WorkerId, settle,
 };
 use piton_store::{
-    Claim, Clock, Commit, CommitOutcome, FullOutput, Lane, SqliteOptions, SqliteStore, StepEnd, Store,
-    WorkerRow,
+    Claim, Clock, Commit, CommitOutcome, Death, FullOutput, Lane, SqliteOptions, SqliteStore, StepEnd, Store,
+    WorkerLock, WorkerRow,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -31,7 +31,8 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) stop: CancellationToken,
     pub(crate) router: Router,
-    worker: WorkerId,
+    /// The worker that is played. Another name is another process.
+    pub(crate) worker: WorkerId,
     _dir: tempfile::TempDir,
 }
 
@@ -89,11 +90,14 @@ impl World {
     }
 
     pub(crate) async fn with(options: ApiOptions) -> Self {
+        Self::over(SqliteOptions::default(), options).await
+    }
+
+    pub(crate) async fn over(store: SqliteOptions, options: ApiOptions) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let clock = Clock::told(BEGIN_MS);
         let url = format!("sqlite://{}", dir.path().join("piton.db").display());
-        let store = SqliteStore::open(&url, SqliteOptions::default(), clock.clone()).await.expect("a store");
-        let store = Arc::new(store);
+        let store = Arc::new(SqliteStore::open(&url, store, clock.clone()).await.expect("a store"));
         let stop = CancellationToken::new();
         let router = router(Arc::clone(&store) as Arc<dyn Store>, clock.clone(), options, stop.clone());
         let worker = WorkerId::new("by-hand");
@@ -169,6 +173,17 @@ impl World {
         self.store.register(&row).await.expect("registered");
         let claims = self.store.claim(&self.worker, Lane::Common, 100).await.expect("claims");
         claims.into_iter().find(|claim| claim.run == run).expect("the run is due")
+    }
+
+    /// The lock that shows the others that the worker's process is there; until it is dropped.
+    pub(crate) fn worker_lock(&self) -> WorkerLock {
+        WorkerLock::take(self.store.lock_dir(), &self.worker).expect("taken").expect("kept")
+    }
+
+    /// The worker's process dies, as told by who had started it.
+    pub(crate) async fn worker_dies(&self, how: &str, own_doing: bool) {
+        let death = Death { worker: self.worker.clone(), how: how.to_owned(), own_doing };
+        self.store.died(&death).await.expect("told");
     }
 
     /// Commits `facts` and what follows from them.

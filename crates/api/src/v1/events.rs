@@ -137,7 +137,8 @@ mod tests {
     use axum::http::Method;
     use serde_json::json;
 
-    use crate::world::World;
+    use crate::ApiOptions;
+    use crate::world::{World, options};
 
     #[tokio::test]
     async fn pages_follow_one_another() {
@@ -161,6 +162,52 @@ mod tests {
         assert_eq!(second, json!({ "events": [all["events"][2]], "next_after": null }));
         let none = world.get(&format!("/v1/runs/{run}/events?after=99")).await.expect(200);
         assert_eq!(none, json!({ "events": [], "next_after": null }));
+    }
+
+    #[tokio::test]
+    async fn long_events_make_a_page_shorter_and_it_says_that_there_are_more() {
+        let world = World::new().await;
+        let long = "x".repeat(100_000);
+        let run = world.launch(&long).await;
+        for n in 0..4 {
+            world.reply(run, &[("ask_human", json!({ "question": format!("{n} {long}") }))]).await;
+            let question = world.shown(run).await["question"]["id"].clone();
+            let answer = json!({ "question": question, "answer": "go on" });
+            world.post(&format!("/v1/runs/{run}/answer"), &answer).await.expect(200);
+        }
+        let (mut ids, mut after, mut pages) = (Vec::new(), 0, 0);
+        loop {
+            let page =
+                world.get(&format!("/v1/runs/{run}/events?after={after}&limit=1000")).await.expect(200);
+            ids.extend(
+                page["events"].as_array().expect("events").iter().filter_map(|event| event["id"].as_u64()),
+            );
+            pages += 1;
+            match page["next_after"].as_u64() {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        assert_eq!(ids, (1..=13).collect::<Vec<_>>());
+        assert!(pages >= 3, "{pages}");
+        let seen = world.follow(run, None).await.until("run").await;
+        assert_eq!(seen.len(), 14, "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn a_live_view_too_many_is_told_to_come_back_and_events_can_be_read_all_the_same() {
+        let world = World::with(ApiOptions { live_clients_max: 2, ..options() }).await;
+        let run = world.launch("go").await;
+        let (first, _second) = (world.follow(run, None).await, world.follow(run, None).await);
+        let path = format!("/v1/runs/{run}/events");
+        let stream = [("accept", "text/event-stream")];
+        let third = world.call(Method::GET, &path, &stream, Body::empty()).await;
+        let detail = "Too many live views are open. Close one, or read the events as JSON";
+        assert_eq!(third.problem(), format!("503 too-many-streams: {detail}"));
+        assert_eq!(third.header("retry-after"), Some("5"));
+        world.get(&path).await.expect(200);
+        drop(first);
+        world.follow(run, None).await.until("run").await;
     }
 
     #[tokio::test]

@@ -202,6 +202,7 @@ mod tests {
     use axum::http::Method;
     use futures::future::join_all;
     use serde_json::{Value, json};
+    use piton_store::SqliteOptions;
 
     use crate::world::World;
 
@@ -240,6 +241,51 @@ mod tests {
     }
 
     #[tokio::test]
+    #[tokio::test]
+    async fn a_launch_that_finds_the_queue_full_is_429_and_nothing_else_is() {
+        let bound = SqliteOptions { waiting_max: 3, ..SqliteOptions::default() };
+        let world = World::over(bound, options()).await;
+        let waiting = world.waiting().await;
+        let paused = world.paused().await;
+        let body = json!({ "task": "x" });
+        let first = launch_as(&world, "k", &body).await.expect(201);
+        let cancelled = world.launch("y").await;
+        world.launch("z").await;
+        for _ in 0..2 {
+            let refused = launch_as(&world, "new", &body).await;
+            assert_eq!(
+                refused.problem(),
+                "429 queue-full: 3 runs wait for a worker, and no more than 3 may (queue.waiting_max). Nothing was \
+                 launched. Try again later, start more workers, or raise the limit"
+            );
+            assert_eq!(refused.header("retry-after"), Some("5"));
+            assert_eq!((&refused.json()["waiting"], &refused.json()["waiting_max"]), (&json!(3), &json!(3)));
+            let original = world.post("/agent/launch", &json!({ "input_prompt": "x" })).await;
+            assert_eq!(original.expect(429)["detail"], refused.json()["detail"]);
+            assert_eq!(original.header("retry-after"), Some("5"));
+            assert_eq!(original.header("content-type"), Some("application/json"));
+        }
+        let again = launch_as(&world, "k", &body).await;
+        assert_eq!(again.expect(201), first);
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+        let question = world.shown(waiting).await["question"]["id"].clone();
+        let answer = json!({ "question": question, "answer": "42" });
+        world.post(&format!("/v1/runs/{waiting}/answer"), &answer).await.expect(200);
+        world.poke(paused, "resume").await.expect(200);
+        for _ in 0..3 {
+            world.poke(cancelled, "cancel").await;
+        }
+        assert_eq!(
+            world.get("/v1/queue").await.expect(200)["due"],
+            4,
+            "two more than may, and the cancelled one gone"
+        );
+        assert_eq!(launch_as(&world, "new", &body).await.status, 429);
+        world.poke(waiting, "cancel").await.expect(200);
+        world.poke(paused, "cancel").await.expect(200);
+        assert_eq!(launch_as(&world, "new", &body).await.expect(201)["status"], "running");
+    }
+
     async fn what_is_left_out_is_the_agents_or_plain() {
         let world = World::new().await;
         let run =
