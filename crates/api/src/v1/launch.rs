@@ -201,10 +201,10 @@ fn digest(asked: &Launch) -> String {
 mod tests {
     use axum::http::Method;
     use futures::future::join_all;
-    use serde_json::{Value, json};
     use piton_store::SqliteOptions;
+    use serde_json::{Value, json};
 
-    use crate::world::World;
+    use crate::world::{World, options};
 
     async fn launch_as(world: &World, key: &str, body: &Value) -> crate::world::Answer {
         let headers = [("content-type", "application/json"), ("idempotency-key", key)];
@@ -240,7 +240,6 @@ mod tests {
         assert_eq!(events["events"][0]["data"]["task"], " 2+2?\n", "the whole task is in the event");
     }
 
-    #[tokio::test]
     #[tokio::test]
     async fn a_launch_that_finds_the_queue_full_is_429_and_nothing_else_is() {
         let bound = SqliteOptions { waiting_max: 3, ..SqliteOptions::default() };
@@ -286,6 +285,7 @@ mod tests {
         assert_eq!(launch_as(&world, "new", &body).await.expect(201)["status"], "running");
     }
 
+    #[tokio::test]
     async fn what_is_left_out_is_the_agents_or_plain() {
         let world = World::new().await;
         let run =
