@@ -14,6 +14,7 @@ mod event;
 mod next;
 mod reply;
 mod run;
+mod status;
 mod stuck;
 
 pub use agent::{Agent, EffectClass, HttpMethod, HttpTool, ToolKind, ToolSpec};
@@ -27,5 +28,6 @@ pub use limits::{
 };
 pub use next::{Next, is_fact, merge, next, settle};
 pub use reply::{Reply, RequestedCall};
-pub use run::{IllegalEvent, Interrupt, InvalidStatus, Pending, REDUCER, Run, Started, Status};
+pub use run::{IllegalEvent, Interrupt, Pending, REDUCER, Run, Started};
+pub use status::{InvalidStatus, Status};
 pub use stuck::{Streak, Stuck, StuckReason};
