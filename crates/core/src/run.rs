@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    AgentDigest, CallId, CallKind, Decision, EffectClass, Epoch, Event, Limits, Streak, StuckReason,
+    AgentDigest, CallId, CallKind, Decision, EffectClass, Epoch, Event, Limits, Status, Streak, StuckReason,
     ToolCall, Usage, WorkerId,
 };
 
