@@ -72,14 +72,14 @@ impl Protocol {
             }
             Keeping::Recover(worker) => {
                 self.unsynced(state);
-                state.rows.recover(worker);
+                state.rows.recover(worker, self.rules);
             }
             Keeping::RecoverSeen => {
                 let Some((worker, number)) = state.seen.take() else { return };
                 let Some(lease) = state.rows.lease(worker).copied() else { return };
                 if lease.number == number || self.rules.broken(Mutant::RecoverBlindly) {
                     self.unsynced(state);
-                    state.rows.recover(worker);
+                    state.rows.recover(worker, self.rules);
                     if !lease.lapsed {
                         state.flaw = Some(Flaw::Robbed);
                     }
@@ -172,19 +172,18 @@ impl Protocol {
             Fault::Quarantine => {
                 if let Ok(after) = self.histories.quarantined(state.rows.log) {
                     state.rows.quarantine(after);
-                    state.synced = None;
+                    state.unsynced.clear();
                 }
             }
             Fault::Stop(place) => state.workers[place].stopping = true,
             Fault::KillServer => state.promised = None,
-            Fault::LosePower { unsynced_too } => {
+            Fault::LosePower { kept } => {
                 state.workers.fill(Worker::FRESH);
                 (state.seen, state.promised) = (None, None);
-                if let Some(synced) = state.synced.take()
-                    && unsynced_too
-                {
-                    state.rows = *synced;
+                if kept < state.unsynced.len() {
+                    state.rows = state.unsynced.swap_remove(kept);
                 }
+                state.unsynced.clear();
             }
         }
     }
@@ -221,7 +220,7 @@ impl Protocol {
         let (before, key) = (state.rows.log, state.rows.key);
         let outcome = state.rows.commit(&commit, self.rules);
         if state.rows.key != key && !self.rules.broken(Mutant::CommitUnsynced) {
-            state.synced = None;
+            state.unsynced.clear();
         }
         if state.rows.log.open.is_some() && before.open.is_none() && before.rests {
             state.flaw = Some(Flaw::BegunAtRest);
@@ -252,7 +251,7 @@ impl Protocol {
             state.flaw = Some(flaw);
         }
         if !self.rules.broken(Mutant::CommandUnsynced) {
-            state.synced = None;
+            state.unsynced.clear();
         }
         true
     }
@@ -270,17 +269,15 @@ impl Protocol {
         }
     }
 
-    /// Notes what a loss of power would leave, before something is written that is not synced.
+    /// Notes what a loss of power may leave, before something is written that is not synced.
     fn unsynced(&self, state: &mut State) {
-        if state.synced.is_none() {
-            state.synced = Some(Box::new(state.rows.clone()));
-        }
+        state.unsynced.push(state.rows.clone());
     }
 
     /// Takes out of the state what makes no difference any more.
     pub(crate) fn tidy(&self, state: &mut State) {
         if state.faults_left == 0 {
-            state.synced = None;
+            state.unsynced.clear();
         }
         // A worker that holds nothing is like one that was just started.
         for worker in &mut state.workers {

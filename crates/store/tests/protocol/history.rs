@@ -11,7 +11,7 @@ use piton_core::{
 };
 use uuid::Uuid;
 
-/// A worker's name: the epoch of its first claim. 0 has claimed nothing yet.
+/// A worker's name, given to it with its first claim. 0 has claimed nothing yet.
 pub(crate) type Name = u8;
 
 /// A log and what is often asked of it.

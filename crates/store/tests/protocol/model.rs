@@ -41,8 +41,8 @@ pub(crate) enum Wanted {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) rows: Rows,
-    /// What survives a loss of power, where that is less than what is there.
-    pub(crate) synced: Option<Box<Rows>>,
+    /// What is on disk, and what came on top of it unsynced, but for the last: a loss of power leaves one of these.
+    pub(crate) unsynced: Vec<Rows>,
     /// Those that live, in order, so that two that are alike are not told apart.
     pub(crate) workers: Vec<Worker>,
     /// A lease that somebody saw lapsed, with its number of that time.
@@ -147,8 +147,9 @@ pub(crate) enum Fault {
     /// The server is killed before it writes what it answered.
     KillServer,
     /// All processes end.
+    /// `kept`: how many unsynced writes were on disk all the same.
     LosePower {
-        unsynced_too: bool,
+        kept: usize,
     },
 }
 
@@ -179,7 +180,7 @@ impl Model for Protocol {
         let log = self.histories.launched();
         vec![State {
             rows: Rows::launched(log),
-            synced: None,
+            unsynced: Vec::new(),
             workers: vec![Worker::FRESH; self.scenario.workers.into()],
             seen: None,
             unheard: None,

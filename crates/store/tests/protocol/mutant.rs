@@ -24,8 +24,14 @@ pub(crate) enum Mutant {
     /// The sweep looks at jobs, not at runs.
     SweepFromQueue,
 
+    /// A commit does not ask what was commanded since the version that it was made on.
+    NoVersionCheck,
     /// A claim takes a run although its owner lives.
     ClaimIgnoresOwner,
+    /// A claim leaves the epoch as it was.
+    ClaimKeepsEpoch,
+    /// A worker claims that is not registered.
+    ClaimUnregistered,
     /// An idempotent call is begun without a look at the version.
     NoLook,
     /// `ToolStarted` is not committed before an `at_most_once` call.
@@ -38,25 +44,28 @@ pub(crate) enum Mutant {
     CallAgainWhileAlive,
     /// Recovery does not compare the lease with the one that looked lapsed.
     RecoverBlindly,
+    /// A recovered run gets no job.
+    RecoverWithoutJob,
     /// Commands are not synced.
     CommandUnsynced,
     /// A step's commits are not synced.
     CommitUnsynced,
 
+    // Rules that the product was built without.
     /// A hand-back that fails is not tried again: the run keeps an owner that does nothing for it.
     HandBackOnce,
     /// A claim that stood unheard is not taken up by its worker.
     ClaimForgotten,
-    /// A decision names the call, not the asking: sent again, it is taken for one about a later try.
+    /// A decision names the call and not the asking: when it is sent again, it is taken for one about a later try.
     DecisionNamesCall,
     /// A pause does not outlast an unknown outcome.
     PauseForgotten,
-    /// A step that is cut off at its limit does not look what became of the commit it was at.
+    /// A step that is cut off at its limit does not find out what became of the commit it was at.
     CommitForgotten,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::NoEpochCheck,
         Self::NoCommitKey,
         Self::DecisionsMerged,
@@ -65,13 +74,17 @@ impl Mutant {
         Self::JobSkippedWhileOwned,
         Self::ReleaseByEpochAlone,
         Self::SweepFromQueue,
+        Self::NoVersionCheck,
         Self::ClaimIgnoresOwner,
+        Self::ClaimKeepsEpoch,
+        Self::ClaimUnregistered,
         Self::NoLook,
         Self::IntentNotCommitted,
         Self::IntentNotChecked,
         Self::UnknownCalledAgain,
         Self::CallAgainWhileAlive,
         Self::RecoverBlindly,
+        Self::RecoverWithoutJob,
         Self::CommandUnsynced,
         Self::CommitUnsynced,
         Self::HandBackOnce,
@@ -95,6 +108,10 @@ impl Mutant {
             M::JobSkippedWhileOwned => (properties::COMMAND_WAKES, 0, 2),
             M::ReleaseByEpochAlone => (properties::ACCOUNTED_FOR, 0, 2),
             M::SweepFromQueue => (properties::GOES_ON, 1, 0),
+            M::NoVersionCheck => (properties::ACKED_STAYS, 0, 1),
+            M::ClaimKeepsEpoch => (properties::PAID_ONCE, 1, 0),
+            M::ClaimUnregistered => (properties::ACCOUNTED_FOR, 0, 0),
+            M::RecoverWithoutJob => (properties::ACCOUNTED_FOR, 1, 0),
             M::ClaimIgnoresOwner => (properties::LEASE_STANDS, 0, 2),
             M::NoLook | M::IntentNotChecked => (properties::REST_IS_REST, 0, 1),
             M::IntentNotCommitted | M::UnknownCalledAgain => (properties::PAID_ONCE, 1, 0),

@@ -115,9 +115,8 @@ impl Protocol {
         if state.promised.is_some() {
             may(Fault::KillServer);
         }
-        may(Fault::LosePower { unsynced_too: false });
-        if state.synced.is_some() {
-            may(Fault::LosePower { unsynced_too: true });
+        for kept in 0..=state.unsynced.len() {
+            may(Fault::LosePower { kept });
         }
         for (place, worker) in state.workers.iter().enumerate() {
             if worker.name != 0 {

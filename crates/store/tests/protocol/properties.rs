@@ -68,7 +68,7 @@ pub(crate) fn come_up(script: Script) -> Vec<Property<Protocol>> {
         Property::sometimes("the sweep has work", |model: &Protocol, state: &State| {
             state.rows.is_adrift(model.rules)
         }),
-        Property::sometimes("power would take something", |_, state: &State| state.synced.is_some()),
+        Property::sometimes("power would take something", |_, state: &State| !state.unsynced.is_empty()),
         Property::sometimes("a third attempt is under way", |_, state: &State| state.rows.attempt >= 3),
         Property::sometimes("a run is quarantined", |_, state: &State| {
             state.rows.log.status == Status::Quarantined

@@ -12,6 +12,8 @@ pub(crate) struct Rows {
     pub(crate) log: History,
     pub(crate) owner: Option<Name>,
     pub(crate) epoch: u8,
+    /// Names given to workers so far.
+    pub(crate) names: u8,
     pub(crate) attempt: u8,
     /// Epoch and ordinal of the last commit of a worker.
     pub(crate) key: (u8, u8),
@@ -87,6 +89,7 @@ impl Rows {
             log,
             owner: None,
             epoch: 0,
+            names: 0,
             attempt: 0,
             key: (0, 0),
             job: true,
@@ -121,13 +124,18 @@ impl Rows {
             return Ok(None);
         }
         let robbed = self.owner.and_then(|owner| self.lease(owner)).is_some_and(|lease| !lease.lapsed);
-        self.epoch += 1;
+        if !rules.broken(Mutant::ClaimKeepsEpoch) {
+            self.epoch += 1;
+        }
         if !rules.broken(Mutant::AttemptCountedAfter) {
             self.attempt += 1;
         }
         self.job_lost = false;
-        let name = if by == 0 { self.epoch } else { by };
+        let name = if by == 0 { self.names + 1 } else { by };
         if by == 0 {
+            self.names += 1;
+        }
+        if by == 0 && !rules.broken(Mutant::ClaimUnregistered) {
             self.leases.push(Lease { worker: name, number: 0, lapsed: false });
         }
         self.owner = Some(name);
@@ -143,7 +151,7 @@ impl Rows {
         if !owned && !rules.broken(Mutant::NoEpochCheck) {
             return Ok(Outcome::Fenced);
         }
-        if self.log.version != commit.base() {
+        if self.log.version != commit.base() && !rules.broken(Mutant::NoVersionCheck) {
             let ends = commit.end != End::GoesOn && commit.uncommitted == 0;
             if ends && rules.broken(Mutant::ReleaseByEpochAlone) {
                 self.owner = None;
@@ -205,11 +213,15 @@ impl Rows {
     }
 
     /// Ends the ownership of a worker that is taken for dead.
-    pub(crate) fn recover(&mut self, worker: Name) {
+    pub(crate) fn recover(&mut self, worker: Name, rules: Rules) {
         self.leases.retain(|lease| lease.worker != worker);
         if self.owner == Some(worker) {
+            let job = self.job;
             self.release();
             self.deaths += 1;
+            if rules.broken(Mutant::RecoverWithoutJob) {
+                self.job = job;
+            }
         }
     }
 

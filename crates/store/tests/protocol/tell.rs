@@ -33,6 +33,10 @@ fn name(state: &State, place: usize) -> String {
     }
 }
 
+fn owner(state: &State) -> String {
+    state.rows.owner.map_or("an idle worker".to_owned(), |owner| format!("w{owner}"))
+}
+
 /// A worker, and what it is at.
 fn busy(state: &State, place: usize) -> String {
     let name = name(state, place);
@@ -47,7 +51,7 @@ fn busy(state: &State, place: usize) -> String {
 fn step(before: &State, after: &State, place: usize, what: Move) -> String {
     let name = name(before, place);
     match what {
-        Move::Claim => format!("w{} claims the run", after.workers.iter().map(|w| w.name).max().unwrap_or(0)),
+        Move::Claim => format!("{} claims the run", owner(after)),
         Move::TakeUp => format!("{name} takes up what it had claimed"),
         Move::Look => format!("{name} looks at the version before the note"),
         Move::Note => format!("{name} makes the idempotent call: note"),
@@ -78,7 +82,7 @@ fn fault(before: &State, after: &State, what: Fault) -> String {
     match what {
         Fault::Kill(place) => format!("{} is killed", busy(before, place)),
         Fault::Lapse(place) => format!("the lease of {} lapses", busy(before, place)),
-        Fault::ClaimUnheard(_) => format!("w{} claims the run and is not told", after.rows.epoch),
+        Fault::ClaimUnheard(_) => format!("{} claims the run and is not told", owner(after)),
         Fault::CommitUnheard(place) => format!("{} commits and is not told", busy(before, place)),
         Fault::AskUnheard(ask) => format!("a person says {ask:?} and hears nothing"),
         Fault::LoseJob => "the job vanishes".to_owned(),
@@ -93,8 +97,10 @@ fn fault(before: &State, after: &State, what: Fault) -> String {
         Fault::Quarantine => "the run is quarantined".to_owned(),
         Fault::Stop(place) => format!("{} is asked to stop", busy(before, place)),
         Fault::KillServer => "the server is killed".to_owned(),
-        Fault::LosePower { unsynced_too: true } => "the power goes, with what was not synced".to_owned(),
-        Fault::LosePower { unsynced_too: false } => "the power goes".to_owned(),
+        Fault::LosePower { kept } if kept < before.unsynced.len() => {
+            format!("the power goes, with {} unsynced writes", before.unsynced.len() - kept)
+        }
+        Fault::LosePower { .. } => "the power goes".to_owned(),
     }
 }
 
