@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use piton_testkit::{Call, Gate, Ledger, Say, ScriptedModel, World, deadline, freeze, thaw, until};
+use piton_testkit::{Call, Gate, Ledger, Say, ScriptedModel, World, deadline, thaw, until};
 use serde_json::{Value, json};
 
 const PITON: &str = env!("CARGO_BIN_EXE_piton");
@@ -39,18 +39,11 @@ async fn launch(world: &World, task: &str) -> String {
     world.launch_with(&json!({ "task": task, "agent": "clerk" })).await
 }
 
-/// Freezes a worker at a moment when it holds no lock on the database: in the middle of a write it would keep
-/// everybody from writing, on any SQLite.
+/// Freezes a worker at a moment when it holds no lock on the database.
 async fn freeze_between_writes(world: &World, pid: u32) {
+    let caller = world.caller();
     let frozen = until(deadline(), "the worker is frozen between two writes", async || {
-        freeze(pid);
-        let probe = world.try_send(world.request(reqwest::Method::GET, "/readyz"));
-        let writable = tokio::time::timeout(Duration::from_millis(500), probe).await;
-        if matches!(writable, Ok(Ok(reply)) if reply.status == 200) {
-            return Some(());
-        }
-        thaw(pid);
-        None
+        piton_testkit::freeze_between_writes(pid, &caller).await.then_some(())
     });
     frozen.await.expect("it is not always writing");
 }

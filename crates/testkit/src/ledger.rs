@@ -200,6 +200,10 @@ impl Ledger {
         format!("http://127.0.0.1:{}/entries?{query}", self.port)
     }
 
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
     /// Everything booked so far, in order.
     ///
     /// # Panics

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use piton_testkit::{World, WriteLock, freeze, is_alive, terminate, thaw};
+use piton_testkit::{World, WriteLock, freeze_between_writes, is_alive, terminate, thaw};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -154,14 +154,14 @@ impl Mischief {
             // One that works is left.
             (Deed::FreezeWorker, Some(worker)) if awake.len() > 1 => {
                 let span = LEASE.mul_f64(rng.random_range(0.3..2.5));
-                if !freeze_between_writes(storm, worker).await {
+                if !freeze_between_writes(worker, &storm.spared).await {
                     return;
                 }
                 self.frozen.push((worker, Instant::now() + span));
             }
             (Deed::FreezeServer, _) => {
                 let server = world.server().pid();
-                if !freeze_between_writes(storm, server).await {
+                if !freeze_between_writes(server, &storm.spared).await {
                     return;
                 }
                 self.frozen
@@ -178,18 +178,6 @@ impl Mischief {
         }
         *self.deeds.entry(deed).or_default() += 1;
     }
-}
-
-/// Freezes a process unless it holds the database's lock at that moment: then it would hold up everybody, as any
-/// process does that is frozen while it writes to SQLite. Whether it did.
-async fn freeze_between_writes(storm: &Storm, pid: u32) -> bool {
-    freeze(pid);
-    let probe = storm.spared.try_get("/readyz");
-    if matches!(tokio::time::timeout(Duration::from_millis(500), probe).await, Ok(Some(_))) {
-        return true;
-    }
-    thaw(pid);
-    false
 }
 
 impl fmt::Display for Mischief {
