@@ -163,6 +163,91 @@ describe('a run', () => {
     expect(screen.getByText('Piton asks: the run seems to be stuck')).toBeInTheDocument();
   });
 
+  it('shows the whole of a long output when asked, as text', async () => {
+    const whole = `<img src=x onerror="globalThis.pwned = true">${'x'.repeat(300)} the end`;
+    const call = { id: 'c-1', call_id: 'c', name: 'fetch', arguments: '{}', kind: { tool: 'pure' } };
+    const reply = {
+      turn: 1,
+      text: null,
+      calls: [call],
+      notes: [],
+      usage: {},
+      model: 'm',
+      request: {},
+      attempt: 1,
+    };
+    const cut = '<img … [cut: 5 of 70000 bytes shown]';
+    const end = { call: 'c-1', result: cut, took_ms: 1, attempt: 1, full_bytes: 70_000 };
+    const history = [
+      launched(),
+      { id: 2, at: AT, v: 2, type: 'model_replied', data: reply },
+      { id: 3, at: AT, v: 2, type: 'tool_returned', data: end },
+    ];
+    let answers = 0;
+    const log = serve({
+      [`GET /v1${PATH}`]: () => ({ body: RUN }),
+      [EVENTS]: () => streamOf(history).response,
+      [`GET /v1${PATH}/calls/c-1/output`]: () => {
+        answers += 1;
+        return answers === 1
+          ? problem(404, 'output-not-found', 'Nothing is kept of this call')
+          : new Response(whole, { headers: { 'content-type': 'text/plain; charset=utf-8' } });
+      },
+    });
+    openPage(PATH);
+    const button = await screen.findByRole('button', { name: 'Show all 70 kB' });
+    expect(log.some((one) => one.path.endsWith('/output'))).toBe(false);
+    await userEvent.click(button);
+    await userEvent.click(await screen.findByRole('button', { name: 'Try again' }));
+    const shown = await screen.findByRole('region', { name: 'The whole output' });
+    expect(shown).toHaveTextContent(whole);
+    expect(shown.querySelector('img')).toBeNull();
+    expect('pwned' in globalThis).toBe(false);
+  });
+
+  const lostAt = (epoch: number, over: object = {}) => ({
+    worker: `w-${epoch}`,
+    epoch,
+    attempt: epoch,
+    version: 1,
+    at: AT,
+    how: 'signal 6 (SIGABRT)',
+    blamed: true,
+    ...over,
+  });
+  const LOST = `GET /v1${PATH}/lost-attempts`;
+
+  it('tells of attempts that ended with their worker, in their place', async () => {
+    const lost_attempts = [lostAt(1, { how: 'signal 9 (SIGKILL)', blamed: false })];
+    serve({
+      [`GET /v1${PATH}`]: () => ({ body: { ...RUN, epoch: 2 } }),
+      [EVENTS]: () => streamOf([launched(), { id: 2, at: AT, v: 1, type: 'paused', data: {} }]).response,
+      [LOST]: () => ({ body: { lost_attempts } }),
+    });
+    openPage(PATH);
+    const line = (await screen.findByText('Its worker vanished')).closest('li') as HTMLElement;
+    expect(line).toHaveTextContent('w-1 (signal 9 (SIGKILL)) after event 1, in attempt 1; attempt 2 went on');
+    expect(line.nextElementSibling).toHaveTextContent('Paused');
+  });
+
+  it('names in quarantine what it did to its workers, and how it is let go', async () => {
+    const error = 'it took its worker down 3 times in a row';
+    const run: Run = { ...RUN, status: 'quarantined', error, owner: null, epoch: 4 };
+    const innocent = lostAt(4, { blamed: false, how: 'its lease lapsed' });
+    serve({
+      [`GET /v1${PATH}`]: () => ({ body: run }),
+      [EVENTS]: () => streamOf([launched()]).response,
+      [LOST]: () => ({ body: { lost_attempts: [lostAt(1), lostAt(2), lostAt(3), innocent] } }),
+    });
+    openPage(PATH);
+    const panel = await screen.findByRole('region', { name: 'In quarantine' });
+    expect(panel).toHaveTextContent(error);
+    expect(await within(panel).findAllByText(/signal 6 \(SIGABRT\): worker/)).toHaveLength(3);
+    expect(panel).not.toHaveTextContent('its lease lapsed');
+    expect(panel).toHaveTextContent('Release');
+    expect(screen.getByRole('button', { name: 'Release' })).toBeEnabled();
+  });
+
   it('says so when there is no such run', async () => {
     serve({});
     openPage('/runs/0197f2c4-0000-7000-8000-000000000000');

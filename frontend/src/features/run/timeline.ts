@@ -31,6 +31,8 @@ export interface Call extends ToolCall {
   started?: { worker: string; epoch: number; attempt: number; at: string };
   result?: unknown;
   error?: string;
+  /** Bytes of the whole, where result or error is the beginning. */
+  full_bytes?: number;
   question?: string;
   answer?: string;
   reason?: string;
@@ -154,12 +156,12 @@ function changeOf(event: RunEvent): Change | null {
       return { id, state: 'started', started: { worker, epoch, attempt, at: event.at }, attempt };
     }
     case 'tool_returned': {
-      const { call: id, result, took_ms, attempt } = event.data;
-      return { id, state: 'returned', result, took_ms, attempt };
+      const { call: id, ...end } = event.data;
+      return { id, state: 'returned', ...end };
     }
     case 'tool_failed': {
-      const { call: id, error, took_ms, attempt } = event.data;
-      return { id, state: 'failed', error, took_ms, attempt };
+      const { call: id, ...end } = event.data;
+      return { id, state: 'failed', ...end };
     }
     case 'human_asked':
       return { id: event.data.call, state: 'waiting', question: event.data.question };

@@ -48,8 +48,9 @@ interface Members {
     attempt: number;
     at_ms: number;
   };
-  tool_returned: { call: string; result: unknown; took_ms: number; attempt: number };
-  tool_failed: { call: string; error: string; took_ms: number; attempt: number };
+  /** `full_bytes`: what is shown is the beginning, and this long is the whole that is kept apart. */
+  tool_returned: { call: string; result: unknown; took_ms: number; attempt: number; full_bytes?: number };
+  tool_failed: { call: string; error: string; took_ms: number; attempt: number; full_bytes?: number };
   stuck: { call: ToolCall; reason: StuckReason; times: number };
   human_asked: { call: string; question: string };
   human_answered: { call: string; answer: string };

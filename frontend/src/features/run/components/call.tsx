@@ -19,6 +19,7 @@ import { Prose, Untrusted } from '@/components/text';
 import { Clock, Lasting, Took } from '@/components/time';
 import { inlineMembers, jsonText } from '@/lib/json-tokens';
 import type { Call, CallState } from '../timeline';
+import { FullOutput } from './full-output';
 import { InspectLink } from './inspect-link';
 
 const STATES: Record<CallState, { label: string; Icon: LucideIcon; ink: string }> = {
@@ -158,6 +159,7 @@ function Outcome({ call, isShown }: { call: Call; isShown: boolean }) {
           <LongResult value={call.result} />
         </div>
       )}
+      {call.full_bytes !== undefined && <FullOutput call={call.id} bytes={call.full_bytes} />}
       {call.started && call.state !== 'returned' && call.state !== 'failed' && (
         <p className="text-xs text-muted">
           Begun by {call.started.worker} at <Clock at={call.started.at} />
