@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use piton_core::{Agent, Context, Event, IllegalEvent, Next, Run, RunId, WorkerId, merge, next};
+use piton_core::{Agent, Context, Epoch, Event, IllegalEvent, Next, Run, RunId, WorkerId, merge, next};
 use piton_queue::Job;
 use piton_store::{
     Claim, Clock, Commit, CommitOutcome, Error as StoreError, FullOutput, JobKind, Slots, StepEnd, Store,
@@ -132,29 +132,44 @@ impl Advance {
             }
             Ok(Ok(Err(why @ (Interrupted::Illegal(_) | Interrupted::NoAgent(_))))) => {
                 tracing::error!(took_ms, %why, "step failed");
-                step.fail(format!("Piton could not go on with this run: {why}")).await;
-                return None;
+                if step.fail(format!("Piton could not go on with this run: {why}")).await {
+                    return None;
+                }
             }
             Ok(Err(_)) => {
                 tracing::error!(took_ms, "step failed: a fault in Piton itself");
-                step.fail("Piton failed at this step: a fault of its own, see the worker's log".to_owned())
-                    .await;
-                return None;
+                let error = "Piton failed at this step: a fault of its own, see the worker's log".to_owned();
+                if step.fail(error).await {
+                    return None;
+                }
             }
             Err(_) => {
                 tracing::error!(took_ms, "step failed: over its time limit");
-                step.fail(format!(
-                    "the step took longer than its limit of {} ms",
-                    self.step_timeout.as_millis()
-                ))
-                .await;
-                return None;
+                let limit_ms = self.step_timeout.as_millis();
+                if step.fail(format!("the step took longer than its limit of {limit_ms} ms")).await {
+                    return None;
+                }
             }
         }
-        if let Err(error) = self.store.hand_back(run, &self.worker, epoch).await {
-            tracing::warn!(%error, "the run could not be handed back; it goes on when this worker's lease is over");
-        }
+        self.hand_back(run, epoch).await;
         None
+    }
+
+    /// Gives a run back unadvanced. While the database does not answer it is tried again: a run that is not given back
+    /// is nobody else's for as long as this worker lives.
+    async fn hand_back(&self, run: RunId, epoch: Epoch) {
+        let mut wait = COMMIT_WAIT;
+        while !self.lost.is_cancelled() {
+            let Err(error) = self.store.hand_back(run, &self.worker, epoch).await else { return };
+            tracing::debug!(%run, %error, "a hand-back waits for the database");
+            tokio::select! {
+                biased;
+                () = self.lost.cancelled() => {}
+                // Whatever is still held goes back when the worker retires.
+                () = self.drop_calls.cancelled() => return,
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(COMMIT_WAIT_MAX),
+            }
+        }
     }
 }
 
@@ -319,18 +334,22 @@ impl<'a> Step<'a> {
     }
 
     /// Ends the run as failed, keeping what the step had found out. What became of a call that was begun is not
-    /// known, though, and that goes first.
-    async fn fail(&mut self, error: String) {
+    /// known, though, and that goes first. Returns whether the run was let go of.
+    async fn fail(&mut self, error: String) -> bool {
         let open = self.run.front().filter(|front| front.started.is_some()).map(|front| front.call.id);
         let event = match open {
             Some(call) => Event::OutcomeUnknown { call, reason: error },
             None => Event::Failed { error },
         };
         if self.run.status.is_runnable() && self.record(event).is_err() {
-            return;
+            return false;
         }
-        if let Err(why) = self.commit(StepEnd::GiveBack).await {
-            tracing::warn!(%why, "the failure could not be recorded; the run is tried again");
+        match self.commit(StepEnd::GiveBack).await {
+            Ok(_) => true,
+            Err(why) => {
+                tracing::warn!(%why, "the failure could not be recorded; the run is tried again");
+                false
+            }
         }
     }
 
