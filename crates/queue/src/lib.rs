@@ -8,8 +8,9 @@
 //! Renewal, recovery and what becomes of a failed step are the worker's: a job that ends here was acknowledged by the
 //! commit of its step, or not at all.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use apalis_core::task::Task;
 use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::RandomId;
 use apalis_core::worker::context::WorkerContext;
-use piton_core::WorkerId;
+use piton_core::{Epoch, RunId, WorkerId};
 use piton_store::{Claim, Lane, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,28 @@ pub struct Job {
 struct Slot {
     _permit: OwnedSemaphorePermit,
     ready: mpsc::UnboundedSender<Job>,
+    holds: (RunId, Epoch),
+    held: Held,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.held.claims().remove(&self.holds);
+    }
+}
+
+/// What is in a worker's slots.
+#[derive(Debug, Clone, Default)]
+struct Held(Arc<Mutex<BTreeSet<(RunId, Epoch)>>>);
+
+impl Held {
+    fn claims(&self) -> MutexGuard<'_, BTreeSet<(RunId, Epoch)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn runs(&self) -> Vec<RunId> {
+        self.claims().iter().map(|(run, _)| *run).collect()
+    }
 }
 
 impl Job {
@@ -91,6 +114,7 @@ async fn claim(store: Arc<dyn Store>, mut options: QueueOptions, ready: mpsc::Un
     let slots = Arc::new(Semaphore::new(if apart { 1 } else { options.concurrency }));
     let work = async {
         let mut rings = store.bell().jobs();
+        let held = Held::default();
         let mut troubled = false;
         loop {
             if options.open.wait_for(|open| *open).await.is_err() {
@@ -104,7 +128,14 @@ async fn claim(store: Arc<dyn Store>, mut options: QueueOptions, ready: mpsc::Un
                 permits.push(permit);
             }
             let limit = u32::try_from(permits.len()).unwrap_or(1);
-            match store.claim(&options.worker, options.lane, limit).await {
+            let claims = async {
+                if troubled {
+                    // A claim that failed may have been carried out all the same, and nobody knows of its runs.
+                    store.hand_back_all_but(&options.worker, &held.runs()).await?;
+                }
+                store.claim(&options.worker, options.lane, limit).await
+            };
+            match claims.await {
                 Ok(claims) if claims.is_empty() && apart => return,
                 Ok(claims) if claims.is_empty() => {
                     troubled = false;
@@ -114,7 +145,9 @@ async fn claim(store: Arc<dyn Store>, mut options: QueueOptions, ready: mpsc::Un
                 Ok(claims) => {
                     troubled = false;
                     for (claim, permit) in claims.into_iter().zip(permits) {
-                        let slot = Slot { _permit: permit, ready: ready.clone() };
+                        let holds = (claim.run, claim.epoch);
+                        held.claims().insert(holds);
+                        let slot = Slot { _permit: permit, ready: ready.clone(), holds, held: held.clone() };
                         if ready.send(Job { claim, slot }).is_err() {
                             return;
                         }
@@ -135,10 +168,10 @@ async fn claim(store: Arc<dyn Store>, mut options: QueueOptions, ready: mpsc::Un
         }
     };
     tokio::select! {
-    biased;
-            () = stop.cancelled() => {}
-            () = work => {}
-        }
+        biased;
+        () = stop.cancelled() => {}
+        () = work => {}
+    }
 }
 
 impl Backend for Queue {

@@ -207,6 +207,10 @@ impl Store for SqliteStore {
         self.writer.write(step::HandBack { run, worker: worker.clone(), epoch }).await
     }
 
+    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[RunId]) -> Result<u64, Error> {
+        self.writer.write(step::HandBackAllBut { worker: worker.clone(), held: held.to_vec() }).await
+    }
+
     async fn peers(&self, me: &WorkerId) -> Result<Vec<Peer>, Error> {
         let workers = read::every_worker(&mut *self.reader().await?).await?;
         Ok(workers.into_iter().filter(|worker| worker.id != *me).map(|worker| self.peer(worker)).collect())

@@ -9,7 +9,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::output;
 use super::read::due;
-use super::rows::{append_events, dequeue, enqueue, epoch, fold_text, signed};
+use super::rows::{append_events, dequeue, enqueue, epoch, fold_text, run_id, signed};
 use super::writer::{Fault, Transact};
 use crate::bell::Ring;
 use crate::{Claim, Commit, CommitOutcome, JobKind, Lane, StepEnd};
@@ -223,5 +223,40 @@ impl Transact for HandBack {
             return Ok(((), Some(Ring::Job)));
         }
         Ok(((), None))
+    }
+}
+
+/// Gives back what a worker owns and does not know of.
+pub(super) struct HandBackAllBut {
+    pub(super) worker: WorkerId,
+    pub(super) held: Vec<RunId>,
+}
+
+#[async_trait]
+impl Transact for HandBackAllBut {
+    type Out = u64;
+    const SYNCED: bool = false;
+
+    async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        now_ms: i64,
+    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let held = json!(self.held.iter().map(RunId::to_string).collect::<Vec<_>>()).to_string();
+        let rows = sqlx::query(
+            "UPDATE runs SET owner = NULL, attempt = max(attempt - 1, 0) \
+             WHERE owner = ? AND id NOT IN (SELECT value FROM json_each(?)) \
+             RETURNING id, status IN ('running', 'cancelling')",
+        )
+        .bind(self.worker.as_str())
+        .bind(held)
+        .fetch_all(&mut *conn)
+        .await?;
+        for row in &rows {
+            if row.try_get::<bool, _>(1)? {
+                enqueue(conn, run_id(row.try_get(0)?)?, JobKind::Step, now_ms).await?;
+            }
+        }
+        Ok((rows.len() as u64, (!rows.is_empty()).then_some(Ring::Job)))
     }
 }

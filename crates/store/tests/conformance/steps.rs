@@ -13,6 +13,7 @@ promises![
     a_command_to_a_held_run_leaves_a_job_that_only_the_holders_commit_removes,
     a_run_is_kept_for_its_next_step_unless_an_older_job_waits,
     a_run_that_is_handed_back_was_no_attempt,
+    a_claim_whose_reply_was_lost_goes_back_and_what_is_held_does_not,
 ];
 
 async fn a_job_is_taken_once_by_priority_and_then_by_age(world: World) {
@@ -137,5 +138,21 @@ async fn a_run_that_is_handed_back_was_no_attempt(world: World) {
     let other = world.worker("other").await;
     let claim = world.claim_one(&other).await;
     assert_eq!((claim.epoch, claim.attempt), (Epoch(3), 1));
+    world.check().await;
+}
+
+async fn a_claim_whose_reply_was_lost_goes_back_and_what_is_held_does_not(world: World) {
+    let (held, lost, resting) =
+        (world.launch("held").await, world.launch("lost").await, world.launch("x").await);
+    let (worker, other) = (world.worker("w").await, world.worker("other").await);
+    assert_eq!(world.claim(&worker).await.len(), 3);
+    world.store.command(resting, Command::Pause).await.expect("paused");
+    assert_eq!(world.store.hand_back_all_but(&other, &[]).await.expect("answered"), 0);
+    assert_eq!(world.store.hand_back_all_but(&worker, &[held]).await.expect("answered"), 2);
+    assert_eq!(world.store.hand_back_all_but(&worker, &[held]).await.expect("answered"), 0);
+    assert_eq!(world.row(held).await.owner, Some(worker));
+    assert_eq!(world.row(resting).await.owner, None);
+    let claims = world.claim(&other).await;
+    assert_eq!(claims.iter().map(|claim| (claim.run, claim.attempt)).collect::<Vec<_>>(), [(lost, 1)]);
     world.check().await;
 }

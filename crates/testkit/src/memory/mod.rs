@@ -349,6 +349,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[RunId]) -> Result<u64, Error> {
+        Ok(self.unsynced(|tables, now_ms| tables.hand_back_all_but(worker, held, now_ms)))
+    }
+
     async fn peers(&self, me: &WorkerId) -> Result<Vec<Peer>, Error> {
         let others = self.read(|tables| {
             tables.workers.values().filter(|worker| worker.id != *me).cloned().collect::<Vec<_>>()

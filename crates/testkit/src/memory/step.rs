@@ -129,6 +129,21 @@ impl Tables {
         self.enqueue(run, JobKind::Step, now_ms);
         ((), Some(Ring::Job))
     }
+
+    pub(super) fn hand_back_all_but(
+        &mut self,
+        worker: &WorkerId,
+        held: &[RunId],
+        now_ms: i64,
+    ) -> Written<u64> {
+        let mut unknown = self.owned_by(worker);
+        unknown.retain(|run| !held.contains(run));
+        for run in &unknown {
+            let Some(epoch) = self.runs.get(run).map(|stored| stored.row.epoch) else { continue };
+            self.hand_back(*run, worker, epoch, now_ms);
+        }
+        (unknown.len() as u64, (!unknown.is_empty()).then_some(Ring::Job))
+    }
 }
 
 fn is_release(commit: &Commit) -> bool {
