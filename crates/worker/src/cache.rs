@@ -1,6 +1,6 @@
 //! What a worker keeps warm: definitions by digest, contexts by run and version. Correctness never depends on it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use piton_core::{Agent, AgentDigest, Context, RunId};
@@ -15,8 +15,8 @@ const PAGE: u32 = 1000;
 
 #[derive(Debug, Default)]
 pub(crate) struct Caches {
-    agents: Mutex<HashMap<AgentDigest, Arc<Agent>>>,
-    contexts: Mutex<HashMap<RunId, Context>>,
+    agents: Mutex<BTreeMap<AgentDigest, Arc<Agent>>>,
+    contexts: Mutex<BTreeMap<RunId, Context>>,
 }
 
 impl Caches {

@@ -1,6 +1,6 @@
 //! The worker's right to own runs: taken, renewed, lost; and what it does about others that lost theirs.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,10 +79,10 @@ impl Lease {
                 Err(_) => {}
             }
             tokio::select! {
-            biased;
-                            () = stop.cancelled() => return Ok(None),
-                            () = tokio::time::sleep(TROUBLE_WAIT) => {}
-                        }
+                biased;
+                () = stop.cancelled() => return Ok(None),
+                () = tokio::time::sleep(TROUBLE_WAIT) => {}
+            }
         }
         let lost = CancellationToken::new();
         let (opener, open) = watch::channel(true);
@@ -100,7 +100,7 @@ impl Lease {
             worker: worker.clone(),
             length,
             open: open.clone(),
-            seen: HashMap::new(),
+            seen: BTreeMap::new(),
         };
         Ok(Some(Self {
             store: Arc::clone(&deps.store),
@@ -200,7 +200,7 @@ struct Recovering {
     length: Duration,
     open: watch::Receiver<bool>,
     /// When each of the others was last seen to renew, by the monotonic clock: a wall clock that is set ends no lease.
-    seen: HashMap<WorkerId, (i64, Instant)>,
+    seen: BTreeMap<WorkerId, (i64, Instant)>,
 }
 
 impl Recovering {

@@ -43,25 +43,23 @@ impl Step<'_> {
 
     /// A call that may be made again: its result is committed with the step, unless that is a burden to hold.
     async fn call_repeatable(&mut self, spec: &ToolSpec, call: &ToolCall) -> Result<(), Interrupted> {
-        // After an accepted pause or cancel nothing is begun.
-        if self.is_behind().await? {
-            self.commit(StepEnd::GoesOn).await?;
-            return Ok(());
-        }
         let begun = Instant::now();
-        let mut tries = 1;
+        let mut tries = 0;
         let (result, full) = loop {
+            // After an accepted pause or cancel nothing is begun, be it for the second time.
+            if self.is_behind().await? {
+                self.commit(StepEnd::GoesOn).await?;
+                return Ok(());
+            }
+            tries += 1;
             let Ended { result, full } = tokio::select! {
-            biased;
-                            ended = self.shared.tools.call(spec, &call.arguments, call.id) => ended,
-                            () = self.shared.drop_calls.cancelled() => return Err(Interrupted::Stopping),
-                            () = self.shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
-                        };
+                biased;
+                () = self.shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
+                () = self.shared.drop_calls.cancelled() => return Err(Interrupted::Stopping),
+                ended = self.shared.tools.call(spec, &call.arguments, call.id) => ended,
+            };
             match result {
-                Err(ToolError::Unknown(_)) if tries < REPEATS_MAX => {
-                    tries += 1;
-                    tokio::time::sleep(REPEAT_WAIT).await;
-                }
+                Err(ToolError::Unknown(_)) if tries < REPEATS_MAX => tokio::time::sleep(REPEAT_WAIT).await,
                 Err(ToolError::Unknown(why)) => break (Err(format!("{why} ({tries} tries)")), full),
                 Err(ToolError::Failed(why)) => break (Err(why), full),
                 Ok(result) => break (Ok(result), full),
@@ -165,10 +163,10 @@ impl Step<'_> {
         let reply = shared.model.reply(&ask);
         tokio::pin!(reply);
         tokio::select! {
-        biased;
-                    reply = &mut reply => return Ok(reply.into()),
-                    () = tokio::time::sleep(BLINK) => {}
-                }
+            biased;
+            reply = &mut reply => return Ok(reply.into()),
+            () = tokio::time::sleep(BLINK) => {}
+        }
         let watching = shared.watch.run(self.id, self.committed_version());
         loop {
             // The call goes on while its run is written.
@@ -177,10 +175,10 @@ impl Step<'_> {
                     let committed = self.commit(StepEnd::GoesOn);
                     tokio::pin!(committed);
                     tokio::select! {
-                    biased;
-                                            committed = &mut committed => { committed?; None }
-                                            reply = &mut reply => { committed.await?; Some(reply) }
-                                        }
+                        biased;
+                        committed = &mut committed => { committed?; None }
+                        reply = &mut reply => { committed.await?; Some(reply) }
+                    }
                 };
                 if let Some(reply) = early {
                     return Ok(reply.into());
@@ -193,12 +191,12 @@ impl Step<'_> {
                 }
             }
             tokio::select! {
-            biased;
-                            reply = &mut reply => return Ok(reply.into()),
-                            () = watching.moved() => {}
-                            () = shared.drop_calls.cancelled() => return Err(Interrupted::Stopping),
-                            () = shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
-                        }
+                biased;
+                reply = &mut reply => return Ok(reply.into()),
+                () = watching.moved() => {}
+                () = shared.drop_calls.cancelled() => return Err(Interrupted::Stopping),
+                () = shared.lost.cancelled() => return Err(Interrupted::LeaseLost),
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! One task for all steps of a worker: it asks for the versions of the watched runs when the bell rings, a few times
 //! a second at most.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
-    watched: Arc<Mutex<HashMap<RunId, Watched>>>,
+    watched: Arc<Mutex<BTreeMap<RunId, Watched>>>,
     added: Arc<Notify>,
 }
 
@@ -34,7 +34,7 @@ struct Watched {
 pub(crate) struct Watching {
     run: RunId,
     moved: Arc<Notify>,
-    watched: Arc<Mutex<HashMap<RunId, Watched>>>,
+    watched: Arc<Mutex<BTreeMap<RunId, Watched>>>,
 }
 
 impl Watch {
