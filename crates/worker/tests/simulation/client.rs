@@ -1,0 +1,107 @@
+//! Somebody who launches a run and looks after it: answers what it asks, decides what is unknown by looking it up, and
+//! pauses, resumes and cancels when they feel like it. They never lie, and they remember what they were told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use piton_core::{Command, Decision, RunId, Status};
+use piton_store::{Launch, RunRow, Store};
+
+use crate::place::Place;
+use crate::story::{Story, agent};
+use crate::universe::Order;
+
+/// Between two looks at a run, at most.
+const THINK_MS: u64 = 400;
+
+/// Looks after one run for ever.
+pub(crate) async fn mind(place: Place, store: Arc<dyn Store>, story: Story, orders: Vec<Planned>) {
+    let run = story.run;
+    loop {
+        match store.launch(launch(&story)).await {
+            Ok(launched) => {
+                place.universe.state().oracle.acknowledged(run, launched.run.run.version);
+                break;
+            }
+            Err(_) => think(&place).await,
+        }
+    }
+    let mut orders = orders.into_iter().peekable();
+    loop {
+        think(&place).await;
+        let Ok(Some(row)) = store.run(run).await else { continue };
+        let planned = orders.next_if(|planned| (planned.when)(&row));
+        let command = match planned {
+            Some(planned) => planned.order.spell_out(&place, &row),
+            None => next_command(&place, &row),
+        };
+        let Some(command) = command else { continue };
+        if let Ok(row) = store.command(run, command.clone()).await {
+            place.universe.state().oracle.command_acknowledged(run, row.run.version, &command);
+        }
+    }
+}
+
+/// A command that is given once the run is seen to stand so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Planned {
+    pub(crate) when: fn(&RunRow) -> bool,
+    pub(crate) order: Order,
+}
+
+impl Order {
+    fn spell_out(self, place: &Place, row: &RunRow) -> Option<Command> {
+        match self {
+            Self::Pause => Some(Command::Pause),
+            Self::Resume => Some(Command::Resume),
+            Self::Cancel => Some(Command::Cancel),
+            Self::Answer => Some(place.universe.answer_to(row)),
+            Self::Decide => place.universe.decision_on(row),
+        }
+    }
+}
+
+async fn think(place: &Place) {
+    let ms = place.universe.state().rng.between(1, THINK_MS);
+    place.wait(ms).await;
+}
+
+fn next_command(place: &Place, row: &RunRow) -> Option<Command> {
+    let (meddles, what) = {
+        let mut state = place.universe.state();
+        let commands = state.weather.commands;
+        (state.rng.chance(commands), state.rng.between(0, 9))
+    };
+    if meddles {
+        return match what {
+            0 => Some(Command::Cancel),
+            1..=5 => Some(Command::Pause),
+            6..=7 => Some(Command::Resume),
+            8 => Some(place.universe.answer_to(row)),
+            _ => Some(Command::Decide {
+                question: row.open_question().or(row.run.front().map(|front| front.call.id))?,
+                decision: Decision::Abort,
+            }),
+        };
+    }
+    match row.run.status {
+        Status::WaitingHumanInput => Some(place.universe.answer_to(row)),
+        Status::Undecided => place.universe.decision_on(row),
+        Status::Paused | Status::Failed | Status::MaxStepsReached => Some(Command::Resume),
+        Status::Running | Status::Cancelling => None,
+        Status::Complete | Status::Cancelled | Status::Quarantined => None,
+    }
+}
+
+fn launch(story: &Story) -> Launch {
+    Launch {
+        run: RunId::clone(&story.run),
+        agent: agent(),
+        task: story.task(),
+        max_steps: story.max_steps,
+        tenant: "default".to_owned(),
+        labels: BTreeMap::new(),
+        priority: 0,
+        idempotency: None,
+    }
+}

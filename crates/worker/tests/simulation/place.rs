@@ -1,0 +1,208 @@
+//! One process as the rest of its world sees it. Every call out of it goes through [`Place::cross`], where it may be
+//! slow, fail, be carried out without anybody hearing of it, or be the last thing that its process ever did.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use piton_core::{RunId, Status, WorkerId};
+use piton_store::Error;
+
+use crate::universe::{Order, State, Universe, What, When};
+
+/// Cheap to clone: every seam of a process has one.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) universe: Arc<Universe>,
+    pub(crate) name: WorkerId,
+    /// Unique in the world; 0 is the client's.
+    pub(crate) number: u64,
+    inside: Arc<Mutex<Inside>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Inside {
+    pub(crate) crash: Option<Crash>,
+    /// The worker that the process is at the moment.
+    pub(crate) incarnation: Option<WorkerId>,
+    /// The status of a run when the process last asked for its version, until a tool is begun on it.
+    pub(crate) looks: BTreeMap<RunId, Status>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Crash {
+    pub(crate) busy_with: Vec<RunId>,
+    /// As against being killed from outside.
+    pub(crate) own_doing: bool,
+}
+
+/// A call across a seam.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) name: &'static str,
+    pub(crate) run: Option<RunId>,
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Course {
+    number: u64,
+    pub(crate) before_ms: u64,
+    pub(crate) after_ms: u64,
+    pub(crate) turn: Turn,
+    rings_lost: bool,
+    orders: Option<(When, RunId, Vec<Order>)>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Turn {
+    #[default]
+    Through,
+    Fails,
+    Unacknowledged,
+    CrashesBefore,
+    CrashesAfter,
+}
+
+impl Place {
+    pub(crate) fn new(universe: &Arc<Universe>, name: &str, number: u64) -> Self {
+        let name = WorkerId::new(name);
+        Self { universe: Arc::clone(universe), name, number, inside: Arc::default() }
+    }
+
+    pub(crate) const fn is_client(&self) -> bool {
+        self.number == 0
+    }
+
+    pub(crate) fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the process does nothing any more.
+    pub(crate) fn crash(&self, busy_with: Vec<RunId>, own_doing: bool) {
+        self.inside().crash.get_or_insert(Crash { busy_with, own_doing });
+    }
+
+    /// Returns if the process lives, and else never.
+    pub(crate) async fn alive(&self) {
+        if self.inside().crash.is_some() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    pub(crate) async fn wait(&self, ms: u64) {
+        if ms > 0 {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+        self.alive().await;
+    }
+
+    /// A call to the store.
+    pub(crate) async fn cross<T, E: From<Error>>(
+        &self,
+        call: Call,
+        carry_out: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        self.alive().await;
+        let course = self.course_of_store_call(call);
+        let power_losses = self.universe.state().power_losses;
+        self.wait(course.before_ms).await;
+        self.begin(call, &course).await;
+        if course.turn == Turn::Fails {
+            return Err(Error::Unavailable("simulated: nothing was done".to_owned()).into());
+        }
+        self.universe.memory.hush(course.rings_lost);
+        let done = carry_out.await;
+        self.universe.memory.hush(false);
+        self.end(call, &course).await;
+        self.wait(course.after_ms).await;
+        // The server that a client speaks with goes with the power, too.
+        let is_cut_off = self.is_client() && power_losses != self.universe.state().power_losses;
+        if course.turn == Turn::Unacknowledged || is_cut_off {
+            return Err(Error::Unavailable("simulated: the acknowledgement was lost".to_owned()).into());
+        }
+        done
+    }
+
+    /// The moment before a call is carried out.
+    pub(crate) async fn begin(&self, call: Call, course: &Course) {
+        if course.turn == Turn::CrashesBefore {
+            self.crash(call.run.into_iter().collect(), false);
+        }
+        self.alive().await;
+        self.intervene(course, When::Before);
+        let numbers = [self.number, course.number, course.turn as u64];
+        self.universe.state().note(call.name, &numbers, || {
+            let run = call.run.map_or(String::new(), |run| format!(" {}", short(run)));
+            format!("{} {} {}{run} {:?}", course.number, self.name, call.name, course.turn)
+        });
+    }
+
+    /// The moment after it was.
+    pub(crate) async fn end(&self, call: Call, course: &Course) {
+        self.intervene(course, When::After);
+        if course.turn == Turn::CrashesAfter {
+            self.crash(call.run.into_iter().collect(), false);
+        }
+        self.alive().await;
+    }
+
+    fn intervene(&self, course: &Course, now: When) {
+        if let Some((when, run, orders)) = &course.orders
+            && *when == now
+        {
+            orders.iter().for_each(|order| self.universe.order(*run, *order));
+        }
+    }
+
+    fn course_of_store_call(&self, call: Call) -> Course {
+        let mut state = self.universe.state();
+        let mut course = self.course(&mut state);
+        let State { rng, weather, .. } = &mut *state;
+        if rng.chance(weather.store_slow) {
+            let ms = rng.between(1, weather.store_slow_ms);
+            course.before_ms = rng.between(0, ms);
+            course.after_ms = ms - course.before_ms;
+        }
+        course.rings_lost = rng.chance(weather.rings_lost);
+        if course.turn == Turn::Through && rng.chance(weather.store_fails) {
+            course.turn = Turn::Fails;
+        } else if course.turn == Turn::Through && rng.chance(weather.unacknowledged) {
+            course.turn = Turn::Unacknowledged;
+        }
+        let _ = call;
+        course
+    }
+
+    /// What has nothing to do with what is called.
+    pub(crate) fn course(&self, state: &mut State) -> Course {
+        let mut course = Course::default();
+        if self.is_client() {
+            return course;
+        }
+        state.crossings += 1;
+        course.number = state.crossings;
+        if state.rng.chance(state.weather.crash_at_call) {
+            course.turn = if state.rng.chance(500) { Turn::CrashesBefore } else { Turn::CrashesAfter };
+        }
+        if let Some(intervention) = state.intervention.take_if(|planned| planned.at == course.number) {
+            course.turn = match (&intervention.what, intervention.when) {
+                (What::Crash, When::Before) => Turn::CrashesBefore,
+                (What::Crash, When::After) => Turn::CrashesAfter,
+                (What::Fail, _) => Turn::Fails,
+                (What::LoseAcknowledgement, _) => Turn::Unacknowledged,
+                (What::Command(..), _) => Turn::Through,
+            };
+            if let What::Command(run, orders) = intervention.what {
+                course.orders = Some((intervention.when, run, orders));
+            }
+        }
+        course
+    }
+}
+
+/// The end of a run's id, where a story's number is.
+pub(crate) fn short(run: RunId) -> String {
+    run.to_string().split_off(34)
+}

@@ -1,0 +1,83 @@
+//! Thousands of worlds, each from its seed.
+
+use std::io::Write;
+
+use crate::world::{Outcome, Setting, play};
+
+/// Worlds of a test run.
+const SEEDS: u64 = 400;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn told(seed: u64) -> Outcome {
+    let mut setting = Setting::of_seed(seed);
+    setting.keep_lines = true;
+    say(&format!("{setting:#?}"));
+    let outcome = play(setting);
+    outcome.lines.iter().for_each(|line| say(line));
+    outcome
+}
+
+fn assert_right(seed: u64, outcome: &Outcome) {
+    if let Some(wrong) = &outcome.wrong {
+        panic!(
+            "seed {seed}: {wrong}\nTold line by line by:\n  PITON_SEED={seed} cargo nextest run -p piton-worker -E \
+             'binary(simulation) & test(one_seed)' --no-capture"
+        );
+    }
+}
+
+#[test]
+fn one_seed() {
+    let seed = number("PITON_SEED").unwrap_or(1);
+    let outcome = told(seed);
+    say(&format!(
+        "{} calls, {} deaths, quiet {} ms, hash {:x}",
+        outcome.crossings, outcome.deaths, outcome.quiet_ms, outcome.hash
+    ));
+    assert_right(seed, &outcome);
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story() {
+    for seed in 1..=20 {
+        let hashes = [(); 2].map(|()| play(Setting::of_seed(seed)).hash);
+        assert_eq!(hashes[0], hashes[1], "seed {seed}");
+    }
+}
+
+fn play_all(first: u64) {
+    let seeds = number("PITON_SEEDS").unwrap_or(SEEDS);
+    let begun = tokio::time::Instant::now();
+    let (mut crossings, mut deaths, mut longest) = (0, 0, (0, 0));
+    for seed in (first..=seeds).step_by(2) {
+        let outcome = play(Setting::of_seed(seed));
+        assert_right(seed, &outcome);
+        crossings += outcome.crossings;
+        deaths += outcome.deaths;
+        longest = longest.max((outcome.quiet_ms, seed));
+    }
+    say(&format!(
+        "{} seeds in {:?}: {crossings} calls, {deaths} deaths; quiet for {} ms at most (seed {})",
+        seeds.div_ceil(2),
+        begun.elapsed(),
+        longest.0,
+        longest.1
+    ));
+}
+
+#[test]
+fn odd_seeds() {
+    play_all(1);
+}
+
+#[test]
+fn even_seeds() {
+    play_all(2);
+}

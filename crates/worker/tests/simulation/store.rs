@@ -1,0 +1,233 @@
+//! The store as one process of a simulated world reaches it: the store in memory behind the process's seam, and beside
+//! each write an eye that knows what it may change.
+
+use async_trait::async_trait;
+use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Recorded, RunId, WorkerId};
+use piton_store::{
+    Bell, Check, Claim, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch, Launched,
+    LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, Store, Verdict,
+    WorkerRow,
+};
+use piton_testkit::memory::{MemoryStore, Stored};
+
+use crate::place::{Call, Place};
+
+#[derive(Debug)]
+pub(crate) struct SimulatedStore {
+    place: Place,
+    inner: MemoryStore,
+}
+
+const fn of(name: &'static str) -> Call {
+    Call { name, run: None }
+}
+
+const fn on(name: &'static str, run: RunId) -> Call {
+    Call { name, run: Some(run) }
+}
+
+impl SimulatedStore {
+    pub(crate) fn new(place: &Place) -> Self {
+        let inner = place.universe.memory.open(place.universe.clock.clone());
+        Self { place: place.clone(), inner }
+    }
+
+    fn stored<T>(&self, run: RunId, look: impl FnOnce(&Stored) -> T) -> Option<T> {
+        self.place.universe.memory.look(|tables| tables.runs.get(&run).map(|stored| look(stored)))
+    }
+
+    /// Only the owner writes, under its epoch, on the version that it saw, and each commit once.
+    async fn judged_commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
+        let before = self.stored(commit.run, Stored::clone);
+        let fence = (commit.run, commit.worker.clone(), commit.epoch, commit.ordinal, commit.base);
+        let outcome = self.inner.commit(commit).await;
+        let (run, worker, epoch, ordinal, base) = fence;
+        let after = self.stored(run, |stored| (stored.key, stored.row.run.version, stored.row.owner.clone()));
+        if let (Some(before), Some(after)) = (before, after) {
+            let was = (before.key, before.row.run.version, before.row.owner.clone());
+            let may = before.row.owner.as_ref() == Some(&worker)
+                && before.row.epoch == epoch
+                && before.row.run.version == base
+                && before.key < (epoch, ordinal);
+            if was != after && !may {
+                self.place.universe.must(Err(format!(
+                    "{worker} wrote under epoch {epoch}, ordinal {ordinal}, on version {base}, where the run stood at \
+                     {was:?} under epoch {}",
+                    before.row.epoch
+                )));
+            }
+        }
+        outcome
+    }
+
+    async fn judged_claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {
+        let before = self.place.universe.memory.look(Clone::clone);
+        let claims = self.inner.claim(worker, lane, limit).await?;
+        for claim in &claims {
+            let row = &before.runs[&claim.run].row;
+            let is_free = row.owner.is_none() && row.epoch < claim.epoch;
+            if !is_free || !before.workers.contains_key(worker) {
+                self.place.universe.must(Err(format!(
+                    "{worker} claimed a run of {:?} under epoch {}, and it stood at epoch {}",
+                    row.owner, claim.epoch, row.epoch
+                )));
+            }
+        }
+        Ok(claims)
+    }
+
+    async fn judged_recovery(&self, lost: &LostWorker) -> Result<u64, Error> {
+        let renewed = self.place.universe.memory.look(|tables| {
+            tables.workers.get(&lost.id).is_some_and(|row| row.expires_at_ms != lost.expires_at_ms)
+        });
+        let freed = self.inner.recover(lost).await?;
+        let is_gone = self.place.universe.memory.look(|tables| !tables.workers.contains_key(&lost.id));
+        if renewed && is_gone {
+            self.place.universe.must(Err(format!("{} renewed its lease and was recovered", lost.id)));
+        }
+        Ok(freed)
+    }
+}
+
+#[async_trait]
+impl Store for SimulatedStore {
+    async fn launch(&self, launch: Launch) -> Result<Launched, Error> {
+        self.place.cross(on("launch", launch.run), self.inner.launch(launch)).await
+    }
+
+    async fn command(&self, run: RunId, command: Command) -> Result<RunRow, CommandError> {
+        let carried_out = self.place.universe.carry_out(&self.inner, run, command);
+        self.place.cross(on("command", run), carried_out).await
+    }
+
+    async fn run(&self, run: RunId) -> Result<Option<RunRow>, Error> {
+        self.place.cross(on("run", run), self.inner.run(run)).await
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<RunPage, Error> {
+        self.place.cross(of("runs"), self.inner.runs(filter)).await
+    }
+
+    async fn events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error> {
+        self.place.cross(on("events", run), self.inner.events(run, after, limit)).await
+    }
+
+    async fn output(&self, run: RunId, call: CallId, part: u32) -> Result<Option<String>, Error> {
+        self.place.cross(on("output", run), self.inner.output(run, call, part)).await
+    }
+
+    async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error> {
+        let looked = async {
+            if let [run] = runs
+                && let Some(status) = self.stored(*run, |stored| stored.row.run.status)
+            {
+                self.place.inside().looks.insert(*run, status);
+            }
+            self.inner.versions(runs).await
+        };
+        let call = Call { name: "versions", run: runs.first().copied().filter(|_| runs.len() == 1) };
+        self.place.cross(call, looked).await
+    }
+
+    async fn lost_attempts(&self, run: RunId) -> Result<Vec<LostAttempt>, Error> {
+        self.place.cross(on("lost_attempts", run), self.inner.lost_attempts(run)).await
+    }
+
+    async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
+        self.place.cross(on("still_acting", run), self.inner.still_acting(run)).await
+    }
+
+    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
+        self.place.cross(of("inbox"), self.inner.inbox(limit)).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRow>, Error> {
+        self.place.cross(of("workers"), self.inner.workers()).await
+    }
+
+    async fn queue(&self) -> Result<QueueStats, Error> {
+        self.place.cross(of("queue"), self.inner.queue()).await
+    }
+
+    async fn readiness(&self) -> Readiness {
+        self.inner.readiness().await
+    }
+
+    async fn agent(&self, digest: &AgentDigest) -> Result<Option<Agent>, Error> {
+        self.place.cross(of("agent"), self.inner.agent(digest)).await
+    }
+
+    async fn register(&self, worker: &WorkerRow) -> Result<(), Error> {
+        // The lock that dies with a worker is taken before it registers; that of the one before it is gone by then.
+        self.place.alive().await;
+        let before = self.place.inside().incarnation.replace(worker.id.clone());
+        if let Some(before) = before.filter(|before| *before != worker.id) {
+            self.place.universe.memory.unlock(&before);
+        }
+        self.place.universe.memory.lock(&worker.id);
+        self.place.cross(of("register"), self.inner.register(worker)).await
+    }
+
+    async fn renew(&self, worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Error> {
+        self.place.cross(of("renew"), self.inner.renew(worker, expires_at_ms)).await
+    }
+
+    async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
+        self.place.cross(of("due"), self.inner.due(lane, limit)).await
+    }
+
+    async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {
+        self.place.cross(of("claim"), self.judged_claim(worker, lane, limit)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
+        let run = commit.run;
+        let outcome = self.place.cross(on("commit", run), self.judged_commit(commit)).await;
+        if let Ok(CommitOutcome::Committed { version, .. }) = outcome {
+            self.place.universe.state().oracle.acknowledged(run, version);
+        }
+        outcome
+    }
+
+    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {
+        self.place.cross(on("hand_back", run), self.inner.hand_back(run, worker, epoch)).await
+    }
+
+    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[RunId]) -> Result<u64, Error> {
+        self.place.cross(of("hand_back_all_but"), self.inner.hand_back_all_but(worker, held)).await
+    }
+
+    async fn peers(&self, me: &WorkerId) -> Result<Vec<Peer>, Error> {
+        self.place.cross(of("peers"), self.inner.peers(me)).await
+    }
+
+    async fn recover(&self, lost: &LostWorker) -> Result<u64, Error> {
+        self.place.cross(of("recover"), self.judged_recovery(lost)).await
+    }
+
+    async fn retire(&self, worker: &WorkerId) -> Result<(), Error> {
+        let retired = self.place.cross(of("retire"), self.inner.retire(worker)).await;
+        self.place.universe.memory.unlock(worker);
+        retired
+    }
+
+    async fn sweep(&self) -> Result<u64, Error> {
+        self.place.cross(of("sweep"), self.inner.sweep()).await
+    }
+
+    async fn clock_set_back(&self) -> Result<u64, Error> {
+        self.place.cross(of("clock_set_back"), self.inner.clock_set_back()).await
+    }
+
+    async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error> {
+        self.place.cross(of("died"), self.inner.died(death)).await
+    }
+
+    async fn check(&self) -> Result<Vec<Check>, Error> {
+        self.place.cross(of("check"), self.inner.check()).await
+    }
+
+    fn bell(&self) -> &Bell {
+        self.inner.bell()
+    }
+}
