@@ -36,7 +36,7 @@ export class Problem extends Error {
 
   /** The conflict of somebody else having been first. */
   get isConflict(): boolean {
-    return this.status === 409;
+    return this.status === 409 && this.slug !== 'still-acting';
   }
 }
 

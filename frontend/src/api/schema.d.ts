@@ -330,6 +330,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/runs/{id}/lost-attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the attempts that ended with their worker */
+        get: operations["lost_attempts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/runs/{id}/pause": {
         parameters: {
             query?: never;
@@ -361,7 +378,7 @@ export interface paths {
         put?: never;
         /**
          * Release a quarantined run
-         * @description A run that took several workers down with it goes on.
+         * @description A run that took several workers down with it goes on. One that was paused before is paused again.
          */
         post: operations["release_run"];
         delete?: never;
@@ -602,6 +619,32 @@ export interface components {
         Login: {
             api_key: string;
         };
+        /**
+         * @description An attempt that ended with its worker. Nothing of it was recorded but what the events say; another attempt went on
+         *     from there.
+         */
+        LostAttempt: {
+            /** @description When its end was noticed. */
+            at: components["schemas"]["Time"];
+            /** Format: int32 */
+            attempt: number;
+            /** @description Whether the run took it down: the third in a row quarantines the run. */
+            blamed: boolean;
+            /** Format: int64 */
+            epoch: number;
+            /** @description How the worker ended, for people, such as `signal 9 (SIGKILL)`. */
+            how: string;
+            /**
+             * Format: int64
+             * @description The id of the run's last event then.
+             */
+            version: number;
+            worker: string;
+        };
+        LostAttempts: {
+            /** @description Oldest first, at most 1000. */
+            lost_attempts: components["schemas"]["LostAttempt"][];
+        };
         /** @description An error, with whatever members a problem has beside its `detail`. */
         OriginalError: {
             detail: string;
@@ -677,6 +720,11 @@ export interface components {
             id: string;
             kind: components["schemas"]["QuestionKind"];
             started: components["schemas"]["Started"] | null;
+            /**
+             * @description The worker that began it, while its process is still there: the call may yet happen, so the decision
+             *     `did_not_happen` is refused with `still-acting` until that process has ended.
+             */
+            still_acting: string | null;
             stuck: components["schemas"]["StuckReason"] | null;
             /** @description The question, or why the outcome is unknown. */
             text: string;
@@ -779,6 +827,8 @@ export interface components {
              * @description The id of the last event.
              */
             version: number;
+            /** @description Whether it was paused when an outcome became unknown, or when it was quarantined: it is paused again after that. */
+            was_paused: boolean;
         };
         RunPage: {
             /** @description Goes into `cursor` to get the next page; null on the last one. */
@@ -1578,7 +1628,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not the open question, or it wants another kind of answer */
+            /** @description Not the open question, or it wants another kind of answer, or the call may yet happen (`still-acting`) */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1811,6 +1861,47 @@ export interface operations {
             };
         };
     };
+    lost_attempts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was lost, and how */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LostAttempts"];
+                };
+            };
+            /** @description No such run */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     pause_run: {
         parameters: {
             query?: never;
@@ -1873,7 +1964,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Running again */
+            /** @description Running again, or paused as it was */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -6,6 +6,7 @@ type Schemas = components['schemas'];
 export type Agent = Schemas['Agent'];
 export type InboxItem = Schemas['InboxItem'];
 export type Limits = Schemas['Limits'];
+export type LostAttempt = Schemas['LostAttempt'];
 export type Question = Schemas['Question'];
 export type Run = Schemas['Run'];
 export type Status = Schemas['Status'];

@@ -72,6 +72,7 @@ export const RUN: Run = {
   error: null,
   final_answer: null,
   question: null,
+  was_paused: false,
   pending: [],
   owner: 'w-1',
   attempt: 1,

@@ -110,7 +110,8 @@ enum DidNot {
     responses(
         (status = 200, description = "The run after it", body = Run),
         (status = 404, description = "No such run", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Not the open question, or it wants another kind of answer", body = ProblemBody,
+        (status = 409, description = "Not the open question, or it wants another kind of answer, or the call may yet \
+            happen (`still-acting`)", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 422, description = "Not valid", body = ProblemBody, content_type = "application/problem+json"),
         Problems,
@@ -122,7 +123,8 @@ pub(crate) async fn answer(
     JsonBody(given): JsonBody<Given>,
 ) -> Result<Json<Run>, Problem> {
     let command = given.into_command()?;
-    Ok(Json(api.store.command(id, command).await?.into()))
+    let row = api.store.command(id, command).await?;
+    Ok(Json(Run::of(api.store.as_ref(), row).await))
 }
 
 impl Given {
@@ -172,6 +174,7 @@ pub(crate) fn check_answer(answer: &str) -> Result<(), String> {
 mod tests {
     use futures::future::join_all;
     use piton_core::RunId;
+    use piton_store::Store as _;
     use serde_json::{Value, json};
 
     use crate::world::{Answer, UNKNOWN, World};
@@ -228,6 +231,48 @@ mod tests {
                 world.poke(run, "cancel").await.expect(200);
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_call_is_not_made_again_while_its_worker_is_there_and_that_is_shown_before() {
+        let world = World::new().await;
+        let run = world.undecided().await;
+        let question = open(&world, run).await;
+        let lock = world.worker_lock();
+        assert_eq!(world.shown(run).await["question"]["still_acting"], "by-hand");
+        let inbox = world.get("/v1/inbox").await.expect(200);
+        assert_eq!(inbox["items"][0]["question"], world.shown(run).await["question"]);
+        let listed = world.get("/v1/runs").await.expect(200);
+        assert_eq!(listed["runs"][0], world.shown(run).await);
+        let again = json!({ "question": question, "decision": "did_not_happen" });
+        let refused = answer(&world, run, &again).await;
+        assert!(
+            refused.problem().starts_with("409 still-acting: worker by-hand is still there"),
+            "{}",
+            refused.problem()
+        );
+        assert_eq!(refused.json()["worker"], "by-hand");
+        drop(lock);
+        assert_eq!(world.shown(run).await["question"]["still_acting"], json!(null));
+        answer(&world, run, &again).await.expect(200);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_was_paused_is_paused_after_the_decision() {
+        let world = World::new().await;
+        let (run, claim) = world.with_open_call().await;
+        world.poke(run, "pause").await.expect(200);
+        let newer = world.store.run(run).await.expect("read").expect("a run").run;
+        let call = newer.front().expect("a call").call.id;
+        let fact = piton_core::Event::OutcomeUnknown { call, reason: "no answer in time".to_owned() };
+        let claim = piton_store::Claim { fold: newer, ordinal: claim.ordinal + 1, ..claim };
+        world.commit(&claim, &[fact], piton_store::StepEnd::GiveBack).await;
+        let shown = world.shown(run).await;
+        assert_eq!((&shown["status"], &shown["was_paused"]), (&json!("undecided"), &json!(true)));
+        let body = json!({ "question": shown["question"]["id"], "decision": "did_not_happen" });
+        let shown = answer(&world, run, &body).await.expect(200);
+        assert_eq!((&shown["status"], &shown["was_paused"]), (&json!("paused"), &json!(false)));
+        assert_eq!(world.poke(run, "resume").await.expect(200)["status"], "running");
     }
 
     #[tokio::test]

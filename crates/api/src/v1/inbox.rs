@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::run::Question;
+use super::run::{Question, still_acting};
 use super::shown::Time;
 use crate::api::Shared;
 use crate::problem::{Problem, Problems};
@@ -40,14 +40,18 @@ pub(crate) struct InboxItem {
 )]
 pub(crate) async fn inbox(State(api): Shared) -> Result<Json<Inbox>, Problem> {
     let items = api.store.inbox(ITEMS_MAX).await?;
-    let shown = items.into_iter().map(|item| InboxItem {
-        run_id: item.run.to_string(),
-        agent: item.agent_name,
-        task: item.task,
-        question: Question::new(&item.interrupt, item.pending.as_ref()),
-        asked_at: Time(item.asked_at_ms),
-    });
-    Ok(Json(Inbox { items: shown.collect() }))
+    let mut shown = Vec::with_capacity(items.len());
+    for item in items {
+        let still_acting = still_acting(api.store.as_ref(), item.run, Some(&item.interrupt)).await;
+        shown.push(InboxItem {
+            run_id: item.run.to_string(),
+            agent: item.agent_name,
+            task: item.task,
+            question: Question::new(&item.interrupt, item.pending.as_ref(), still_acting),
+            asked_at: Time(item.asked_at_ms),
+        });
+    }
+    Ok(Json(Inbox { items: shown }))
 }
 
 #[cfg(test)]

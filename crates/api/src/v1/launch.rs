@@ -105,7 +105,8 @@ pub(crate) async fn launch(
         idempotency,
     };
     let launched = api.store.launch(launch).await?;
-    let mut response = (StatusCode::CREATED, Json(Run::from(launched.run.clone()))).into_response();
+    let run = Run::of(api.store.as_ref(), launched.run.clone()).await;
+    let mut response = (StatusCode::CREATED, Json(run)).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/runs/{}", launched.run.id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -231,7 +232,7 @@ mod tests {
             "limits": { "tool_errors": 4, "repeated_calls": 4, "events": 50_000 }, "turns": 0, "version": 1, "tenant": "acme",
             "labels": { "team": "a", "x/y": "" }, "priority": -3,
             "usage": { "input_tokens": 0, "output_tokens": 0 }, "error": null, "final_answer": null,
-            "question": null, "pending": [], "owner": null, "attempt": 0, "epoch": 0,
+            "question": null, "was_paused": false, "pending": [], "owner": null, "attempt": 0, "epoch": 0,
             "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:00:00.000Z", "finished_at": null,
         });
         assert_eq!(run.to_string(), expected.to_string());

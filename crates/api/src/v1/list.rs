@@ -47,10 +47,11 @@ pub(crate) struct RunPage {
 )]
 pub(crate) async fn list(State(api): Shared, params: Params) -> Result<Json<RunPage>, Problem> {
     let page = api.store.runs(&filter(params)?).await?;
-    Ok(Json(RunPage {
-        runs: page.runs.into_iter().map(Run::from).collect(),
-        next_cursor: page.next.map(|run| run.to_string()),
-    }))
+    let mut runs = Vec::with_capacity(page.runs.len());
+    for row in page.runs {
+        runs.push(Run::of(api.store.as_ref(), row).await);
+    }
+    Ok(Json(RunPage { runs, next_cursor: page.next.map(|run| run.to_string()) }))
 }
 
 fn filter(mut params: Params) -> Result<RunFilter, Problem> {

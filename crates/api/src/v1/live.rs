@@ -90,7 +90,7 @@ impl Live {
         if self.seq < self.version {
             return Ok(());
         }
-        let run = Run::from(row);
+        let run = Run::of(self.api.store.as_ref(), row).await;
         if self.shown.as_ref() != Some(&run) {
             self.frames.extend(sse::Event::default().event("run").json_data(&run));
             self.shown = Some(run);

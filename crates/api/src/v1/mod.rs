@@ -12,6 +12,7 @@ mod show;
 
 mod events;
 mod live;
+mod lost_attempts;
 mod output;
 
 mod context;
@@ -45,6 +46,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(show::show))
         .routes(routes!(events::events))
         .routes(routes!(output::output))
+        .routes(routes!(lost_attempts::lost_attempts))
         .routes(routes!(context::context))
         .routes(routes!(answer::answer))
         .routes(routes!(pause::pause))

@@ -27,7 +27,8 @@ use crate::request::RunPath;
     )
 )]
 pub(crate) async fn pause(State(api): Shared, RunPath(id): RunPath) -> Result<Json<Run>, Problem> {
-    Ok(Json(api.store.command(id, Command::Pause).await?.into()))
+    let row = api.store.command(id, Command::Pause).await?;
+    Ok(Json(Run::of(api.store.as_ref(), row).await))
 }
 
 #[cfg(test)]

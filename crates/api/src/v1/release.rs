@@ -11,7 +11,7 @@ use crate::request::RunPath;
 
 /// Release a quarantined run
 ///
-/// A run that took several workers down with it goes on.
+/// A run that took several workers down with it goes on. One that was paused before is paused again.
 #[utoipa::path(
     post,
     path = "/v1/runs/{id}/release",
@@ -19,7 +19,7 @@ use crate::request::RunPath;
     operation_id = "release_run",
     params(("id" = String, Path, format = "uuid", description = "The run's id")),
     responses(
-        (status = 200, description = "Running again", body = Run),
+        (status = 200, description = "Running again, or paused as it was", body = Run),
         (status = 404, description = "No such run", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Not in the run's status", body = ProblemBody,
             content_type = "application/problem+json"),
@@ -27,7 +27,8 @@ use crate::request::RunPath;
     )
 )]
 pub(crate) async fn release(State(api): Shared, RunPath(id): RunPath) -> Result<Json<Run>, Problem> {
-    Ok(Json(api.store.command(id, Command::Release).await?.into()))
+    let row = api.store.command(id, Command::Release).await?;
+    Ok(Json(Run::of(api.store.as_ref(), row).await))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use piton_core::{CallId, Interrupt, Pending, ToolCall};
-use piton_store::RunRow;
+use piton_core::{CallId, Interrupt, Pending, RunId, ToolCall, WorkerId};
+use piton_store::{RunRow, Store};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -40,6 +40,8 @@ pub(crate) struct Run {
     /// What the run waits for a human to say.
     #[schema(required = true)]
     question: Option<Question>,
+    /// Whether it was paused when an outcome became unknown, or when it was quarantined: it is paused again after that.
+    was_paused: bool,
     /// What the model, or Piton in its place, asked for and is not carried out yet, in order.
     pending: Vec<PendingCall>,
     /// The worker that holds the run now.
@@ -86,6 +88,10 @@ pub(crate) struct Question {
     /// Who began the call whose outcome is unknown, and when.
     #[schema(required = true)]
     started: Option<Started>,
+    /// The worker that began it, while its process is still there: the call may yet happen, so the decision
+    /// `did_not_happen` is refused with `still-acting` until that process has ended.
+    #[schema(required = true)]
+    still_acting: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -140,8 +146,10 @@ pub(crate) struct PendingCall {
     started_at: Option<Time>,
 }
 
-impl From<RunRow> for Run {
-    fn from(row: RunRow) -> Self {
+impl Run {
+    /// A run as it stands, with what only its workers' processes can tell.
+    pub(crate) async fn of(store: &dyn Store, row: RunRow) -> Self {
+        let still_acting = still_acting(store, row.id, row.run.interrupt.as_ref()).await;
         let run = row.run;
         let asked = run.interrupt.as_ref().map(Interrupt::call);
         let about = run.pending.iter().find(|pending| asked == Some(pending.call.id));
@@ -161,7 +169,8 @@ impl From<RunRow> for Run {
             usage: Usage { input_tokens: run.usage.input_tokens, output_tokens: run.usage.output_tokens },
             error: run.error,
             final_answer: run.final_answer,
-            question: run.interrupt.as_ref().map(|interrupt| Question::new(interrupt, about)),
+            question: run.interrupt.as_ref().map(|interrupt| Question::new(interrupt, about, still_acting)),
+            was_paused: run.was_paused,
             pending: run.pending.iter().map(PendingCall::new).collect(),
             owner: row.owner.map(|owner| owner.to_string()),
             attempt: row.attempt,
@@ -174,7 +183,11 @@ impl From<RunRow> for Run {
 }
 
 impl Question {
-    pub(crate) fn new(interrupt: &Interrupt, about: Option<&Pending>) -> Self {
+    pub(crate) fn new(
+        interrupt: &Interrupt,
+        about: Option<&Pending>,
+        still_acting: Option<WorkerId>,
+    ) -> Self {
         let (kind, id, text): (_, CallId, _) = match interrupt {
             Interrupt::Question { call, question } => (QuestionKind::Question, *call, question),
             Interrupt::UnknownOutcome { call, reason } => (QuestionKind::UnknownOutcome, *call, reason),
@@ -186,7 +199,21 @@ impl Question {
             stuck: about.and_then(|pending| pending.stuck).map(StuckReason::from),
             call: about.map(|pending| QuestionCall::new(&pending.call)),
             started: about.and_then(|pending| pending.started.as_ref()).map(Started::new),
+            still_acting: still_acting.map(|worker| worker.to_string()),
         }
+    }
+}
+
+/// The worker that may yet make the call whose outcome is unknown. What cannot be read now is not said: this only spares
+/// a reader what would be refused.
+pub(crate) async fn still_acting(
+    store: &dyn Store,
+    run: RunId,
+    interrupt: Option<&Interrupt>,
+) -> Option<WorkerId> {
+    match interrupt {
+        Some(Interrupt::UnknownOutcome { .. }) => store.still_acting(run).await.ok().flatten(),
+        Some(Interrupt::Question { .. }) | None => None,
     }
 }
 

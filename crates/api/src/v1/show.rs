@@ -23,7 +23,7 @@ use crate::request::RunPath;
 )]
 pub(crate) async fn show(State(api): Shared, RunPath(id): RunPath) -> Result<Json<Run>, Problem> {
     let row = api.store.run(id).await?.ok_or_else(|| Problem::run_not_found(&id.to_string()))?;
-    Ok(Json(row.into()))
+    Ok(Json(Run::of(api.store.as_ref(), row).await))
 }
 
 #[cfg(test)]
@@ -42,7 +42,7 @@ mod tests {
             "id": id, "call_id": "call_1_0", "name": "ask_human", "arguments": "{\"question\":\"How many?\"}",
         });
         let question = json!({
-            "id": id, "kind": "question", "text": "How many?", "stuck": null, "call": call, "started": null,
+            "id": id, "kind": "question", "text": "How many?", "stuck": null, "call": call, "started": null, "still_acting": null,
         });
         assert_eq!(shown["question"], question);
         let mut pending = call;
@@ -59,7 +59,10 @@ mod tests {
         let question = &shown["question"];
         assert_eq!((&question["kind"], &question["stuck"]), (&json!("question"), &json!("tool_errors")));
         let text = question["text"].as_str().expect("a text");
-        assert!(text.starts_with("This run seems to be stuck: tool calls failed 4 times in a row."), "{text}");
+        assert!(
+            text.starts_with("This run seems to be stuck: tool calls failed 4 times in a row."),
+            "{text}"
+        );
         assert_eq!(shown["limits"], json!({ "tool_errors": 4, "repeated_calls": 4, "events": 50_000 }));
         assert_eq!(world.get("/v1/inbox").await.expect(200)["items"][0]["question"], *question);
     }
@@ -92,7 +95,7 @@ mod tests {
         let world = World::new().await;
         let long = "x".repeat(5000);
         for id in [UNKNOWN, "no-uuid", "0", "%00", "%ff", "..%2f..%2fetc%2fpasswd", &long] {
-            for path in ["", "/events", "/context"] {
+            for path in ["", "/events", "/context", "/lost-attempts"] {
                 let answer = world.get(&format!("/v1/runs/{id}{path}")).await;
                 assert!(
                     answer.problem().starts_with("404 run-not-found: "),

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { ChevronRight, SearchX } from 'lucide-react';
 import { problemOf } from '@/api/problem';
-import type { Run } from '@/api/types';
+import type { LostAttempt, Run } from '@/api/types';
 import { ButtonLink } from '@/components/button';
 import { Card } from '@/components/card';
 import { Empty, Loading, useTitle } from '@/components/page';
@@ -12,6 +12,7 @@ import { Tabs } from '@/components/tabs';
 import { Prose } from '@/components/text';
 import { Answering } from '@/features/inbox/components/answering';
 import { LaunchAgain } from '@/features/launch/components/launch-again';
+import { lostQuery } from '@/features/run/api/lost';
 import { runQuery } from '@/features/run/api/run';
 import { type RunStream, useRunStream } from '@/features/run/api/stream';
 import { useRunActions } from '@/features/run/components/actions';
@@ -53,6 +54,7 @@ function OneRun({ id }: { id: string }) {
     ...runQuery(client, id),
     refetchInterval: (query) => askAgainAfter(query.state.data),
   });
+  const { data: lost = [] } = useQuery(lostQuery(run));
   const stream = useRunStream(id);
   const { event } = route.useSearch();
   const task = stream.timeline.task ?? run?.task ?? '';
@@ -65,7 +67,7 @@ function OneRun({ id }: { id: string }) {
         <div className="flex min-w-0 flex-col gap-5">
           <Header run={run} task={task} stream={stream} />
           <Answering runId={id} question={run.question ?? null} />
-          <Outcome run={run} />
+          <Outcome run={run} lost={lost} />
           <details className="rounded-lg border border-line bg-surface shadow-card xl:hidden">
             <summary className="px-4 py-2.5 text-sm font-medium">
               Details{' '}
@@ -77,7 +79,7 @@ function OneRun({ id }: { id: string }) {
               <RunFacts run={run} />
             </div>
           </details>
-          <Views run={run} stream={stream} />
+          <Views run={run} stream={stream} lost={lost} />
         </div>
         <aside aria-label="Details" className="max-xl:hidden">
           <div className="sticky top-7">
@@ -133,7 +135,7 @@ function Header({ run, task, stream }: { run: Run; task: string; stream: RunStre
   );
 }
 
-function Views({ run, stream }: { run: Run; stream: RunStream }) {
+function Views({ run, stream, lost }: { run: Run; stream: RunStream; lost: LostAttempt[] }) {
   const { view = 'story' } = route.useSearch();
   const { timeline } = stream;
   return (
@@ -151,7 +153,7 @@ function Views({ run, stream }: { run: Run; stream: RunStream }) {
       </div>
       {view === 'events' && <EventLog events={timeline.events} />}
       {view === 'context' && <ContextView run={run} />}
-      {view === 'story' && <Story timeline={timeline} run={run} />}
+      {view === 'story' && <Story timeline={timeline} run={run} lost={lost} />}
     </section>
   );
 }

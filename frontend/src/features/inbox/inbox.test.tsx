@@ -12,6 +12,7 @@ const QUESTION = {
   stuck: null,
   call: null,
   started: null,
+  still_acting: null,
 };
 const UNKNOWN = {
   ...QUESTION,
@@ -109,6 +110,42 @@ it.each([
   await waitFor(() =>
     expect(asked.find((one) => one.method === 'POST')?.body).toEqual({ question: UNKNOWN.id, ...decision }),
   );
+});
+
+it('says who began the call, and what else there is to know', async () => {
+  inboxWith(UNKNOWN, () => ({ body: RUN }));
+  openPage('/inbox');
+  const form = (await screen.findByText('book')).closest('form') as HTMLElement;
+  for (const text of ['w-1', '1, under epoch 2', UNKNOWN.id, UNKNOWN.text]) {
+    expect(within(form).getByText(text)).toBeInTheDocument();
+  }
+  expect(form).toHaveTextContent('"amount"');
+  expect(
+    within(form)
+      .getAllByRole('radio')
+      .every((choice) => !choice.hasAttribute('disabled')),
+  ).toBe(true);
+});
+
+it('does not offer to make the call again while its worker is there, and says why', async () => {
+  inboxWith({ ...UNKNOWN, still_acting: 'w-1' }, () => ({ body: RUN }));
+  openPage('/inbox');
+  expect(await screen.findByText(/its process is still there/)).toBeInTheDocument();
+  expect(screen.getByRole('radio', { name: /It did not happen/ })).toBeDisabled();
+  await userEvent.click(screen.getByRole('radio', { name: /It happened/ }));
+  expect(screen.getByRole('button', { name: 'Decide' })).toBeEnabled();
+});
+
+it('does not take a refusal to make the call again for somebody else’s answer', async () => {
+  serve({
+    'GET /v1/inbox': () => ({ body: { items: [itemOf(UNKNOWN)] } }),
+    [ANSWER]: () => problem(409, 'still-acting', 'worker w-1 is still there and may yet make this call'),
+  });
+  openPage('/inbox');
+  await userEvent.click(await screen.findByRole('radio', { name: /It did not happen/ }));
+  await userEvent.click(screen.getByRole('button', { name: 'Decide' }));
+  expect(await screen.findByText(/may yet make this call/)).toBeInTheDocument();
+  expect(screen.queryByText('Somebody else was first')).toBeNull();
 });
 
 it('lists the longest waiting first, and counts them in navigation and title', async () => {

@@ -144,6 +144,7 @@ describe('a run', () => {
       stuck: 'tool_errors' as const,
       call: null,
       started: null,
+      still_acting: null,
     };
     const waiting: Run = { ...RUN, status: 'waiting_human_input', question };
     const told = [
@@ -262,6 +263,7 @@ describe('a run', () => {
       stuck: null,
       call: null,
       started: null,
+      still_acting: null,
     };
     const waiting: Run = { ...RUN, status: 'waiting_human_input', question };
     // What the page knows of the run is still the state from before.

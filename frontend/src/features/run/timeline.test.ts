@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type RunEvent, readEvent, type ToolCall } from './api/events';
-import { EMPTY, fold, type Timeline, type Turn } from './timeline';
+import { EMPTY, fold, type Timeline, type Turn, withLost } from './timeline';
 
 const AT = '2026-01-01T10:00:00.000Z';
 
@@ -207,5 +207,40 @@ describe('readEvent', () => {
     expect(readEvent(JSON.stringify(event))).toEqual(event);
     expect(readEvent('{"type":"paused"}')).toBeNull();
     expect(readEvent('null')).toBeNull();
+  });
+});
+
+describe('withLost', () => {
+  const lost = (epoch: number, attempt: number, version: number) => ({
+    worker: `w-${epoch}`,
+    epoch,
+    attempt,
+    version,
+    at: AT,
+    how: 'signal 9 (SIGKILL)',
+    blamed: false,
+  });
+  const story = fold(
+    EMPTY,
+    events(launched, replied(call('1')), ['tool_returned', { call: '1', result: 2, attempt: 1 }], ['paused']),
+  );
+  const told = (...args: Parameters<typeof withLost>) =>
+    withLost(...args).map((entry) =>
+      entry.kind === 'lost' ? `w-${entry.attempt.epoch}→${entry.next}` : entry.id,
+    );
+
+  it('puts each attempt after what had happened by then, and says which one went on', () => {
+    expect(told(story.entries, [lost(1, 1, 1), lost(2, 2, 1), lost(3, 3, 3)], 4)).toEqual([
+      'w-1→2',
+      'w-2→3',
+      2,
+      'w-3→4',
+      4,
+    ]);
+  });
+
+  it('says of the last one that nobody went on yet', () => {
+    expect(told(story.entries, [lost(2, 1, 4)], 2)).toEqual([2, 4, 'w-2→null']);
+    expect(told([], [], 0)).toEqual([]);
   });
 });

@@ -2,7 +2,7 @@
  * The story of a run, told from its events: turns, what each asked for and what came of it, and what happened in
  * between. A pure fold: any prefix of a history gives a story, and an event folded twice changes nothing.
  */
-import type { StuckReason } from '@/api/types';
+import type { LostAttempt, StuckReason } from '@/api/types';
 import type { Decision, RunEvent, ToolCall, TurnRequest } from './api/events';
 
 export type CallState =
@@ -82,6 +82,14 @@ export interface Asks {
 
 export type Entry = Turn | Moment | Asks;
 
+/** An attempt that ended with its worker: no event of the run's, but it belongs between two of them. */
+export interface Lost {
+  kind: 'lost';
+  attempt: LostAttempt;
+  /** The attempt that went on; null while there is none. */
+  next: number | null;
+}
+
 export interface Timeline {
   /** The whole task; null until the launch was read. */
   task: string | null;
@@ -92,6 +100,23 @@ export interface Timeline {
   events: RunEvent[];
   /** The id of the last event folded. */
   through: number;
+}
+
+/**
+ * The entries with the attempts that were lost, each after the last thing that had happened by then. `epoch` is the
+ * run's: it tells whether somebody took the run since the last of them.
+ */
+export function withLost(entries: Entry[], lost: LostAttempt[], epoch: number): (Entry | Lost)[] {
+  const told: (Entry | Lost)[] = [];
+  const left = lost.map((attempt, place): Lost => {
+    const later = lost[place + 1]?.attempt ?? attempt.attempt + 1;
+    return { kind: 'lost', attempt, next: epoch > attempt.epoch ? later : null };
+  });
+  for (const entry of entries) {
+    while (left[0] && left[0].attempt.version < entry.id) told.push(left.shift() as Lost);
+    told.push(entry);
+  }
+  return [...told, ...left];
 }
 
 export const EMPTY: Timeline = {

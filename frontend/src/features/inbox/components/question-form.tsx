@@ -101,7 +101,9 @@ const CHOICES = [
 
 function DecisionForm(props: FormProps) {
   const { question } = props;
-  const [decision, setDecision] = useState<(typeof CHOICES)[number]['decision'] | null>(null);
+  const [chosen, setDecision] = useState<(typeof CHOICES)[number]['decision'] | null>(null);
+  const isHeld = (choice: typeof chosen) => choice === 'did_not_happen' && question.still_acting !== null;
+  const decision = isHeld(chosen) ? null : chosen;
   const [result, setResult] = useState('');
   const { send, trouble, busy } = useSend(props);
   const submit = (event: FormEvent) => {
@@ -127,6 +129,10 @@ function DecisionForm(props: FormProps) {
             ['Begun', question.started && <Clock key="b" at={question.started.at} />],
             ['By worker', question.started && <code key="w">{question.started.worker}</code>],
             [
+              'Attempt',
+              question.started && `${question.started.attempt}, under epoch ${question.started.epoch}`,
+            ],
+            [
               'Key',
               <code key="k" className="text-xs">
                 {question.id}
@@ -139,17 +145,24 @@ function DecisionForm(props: FormProps) {
       <p className="text-sm text-muted">
         Look where the call would have left its mark, for example by its key, then say what you found.
       </p>
+      {question.still_acting !== null && (
+        <p role="status" className="text-sm text-unknown">
+          Worker <code>{question.still_acting}</code> began the call and its process is still there: it may
+          yet make it. “It did not happen” can be said once that process has ended.
+        </p>
+      )}
       <fieldset className="grid gap-2 sm:grid-cols-3">
         <legend className="sr-only">Did it happen?</legend>
         {CHOICES.map((choice) => (
           <label
             key={choice.decision}
-            className="flex cursor-pointer items-start gap-2.5 rounded-md border border-line bg-surface px-3 py-2 has-checked:border-accent"
+            className="flex cursor-pointer items-start gap-2.5 rounded-md border border-line bg-surface px-3 py-2 has-checked:border-accent has-disabled:cursor-not-allowed has-disabled:opacity-60"
           >
             <input
               type="radio"
               name="decision"
               className="mt-1 accent-accent"
+              disabled={isHeld(choice.decision)}
               checked={decision === choice.decision}
               onChange={() => setDecision(choice.decision)}
             />

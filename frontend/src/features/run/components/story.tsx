@@ -5,6 +5,7 @@ import {
   CirclePlay,
   CircleX,
   Flag,
+  HeartCrack,
   History,
   type LucideIcon,
   OctagonMinus,
@@ -15,14 +16,23 @@ import {
   Sparkle,
 } from 'lucide-react';
 import { memo, type ReactNode, useState } from 'react';
-import type { Run } from '@/api/types';
+import type { LostAttempt, Run } from '@/api/types';
 import { Button } from '@/components/button';
 import { Tag } from '@/components/facts';
 import { Loading } from '@/components/page';
 import { StatusIcon } from '@/components/status';
 import { Prose, Untrusted } from '@/components/text';
 import { Clock, Lasting, Took } from '@/components/time';
-import type { Asks, Call, Entry, Moment, Timeline, Turn } from '../timeline';
+import {
+  type Asks,
+  type Call,
+  type Entry,
+  type Lost,
+  type Moment,
+  type Timeline,
+  type Turn,
+  withLost,
+} from '../timeline';
 import { CallRow } from './call';
 import { InspectLink } from './inspect-link';
 
@@ -30,10 +40,19 @@ import { InspectLink } from './inspect-link';
 const PAGE_ENTRIES = 150;
 
 /** The run as a story: launch, turns, what happened between them, and what happens now. */
-export function Story({ timeline, run }: { timeline: Timeline; run: Run | undefined }) {
+export function Story({
+  timeline,
+  run,
+  lost,
+}: {
+  timeline: Timeline;
+  run: Run | undefined;
+  lost: LostAttempt[];
+}) {
   const [shown, setShown] = useState(PAGE_ENTRIES);
   if (!timeline.launched_at) return <Loading />;
-  const earlier = Math.max(0, timeline.entries.length - shown);
+  const entries = withLost(timeline.entries, lost, run?.epoch ?? 0);
+  const earlier = Math.max(0, entries.length - shown);
   const isAdvancing = run?.status === 'running' && run.owner !== null;
   const front = isAdvancing ? run.pending[0]?.id : undefined;
   return (
@@ -50,15 +69,19 @@ export function Story({ timeline, run }: { timeline: Timeline; run: Run | undefi
           </Button>
         </Place>
       )}
-      {timeline.entries.slice(earlier).map((entry) => (
-        <EntryPlace key={entry.id} entry={entry} front={front} />
+      {entries.slice(earlier).map((entry) => (
+        <EntryPlace
+          key={entry.kind === 'lost' ? `lost-${entry.attempt.epoch}` : entry.id}
+          entry={entry}
+          front={front}
+        />
       ))}
       {run && <NowLine run={run} since={timeline.events.at(-1)?.at ?? run.updated_at} />}
     </ol>
   );
 }
 
-function EntryPlace({ entry, front }: { entry: Entry; front: string | undefined }) {
+function EntryPlace({ entry, front }: { entry: Entry | Lost; front: string | undefined }) {
   switch (entry.kind) {
     case 'turn':
       return <TurnCard turn={entry} front={entry.calls.some(({ id }) => id === front) ? front : undefined} />;
@@ -66,6 +89,8 @@ function EntryPlace({ entry, front }: { entry: Entry; front: string | undefined 
       return <AsksCard asks={entry} />;
     case 'moment':
       return <MomentLine moment={entry} />;
+    case 'lost':
+      return <LostLine lost={entry} />;
   }
 }
 
@@ -216,6 +241,29 @@ const MomentLine = memo(function MomentLine({ moment }: { moment: Moment }) {
   );
 });
 
+function LostLine({ lost: { attempt, next } }: { lost: Lost }) {
+  return (
+    <Place icon={<HeartCrack aria-hidden />} ink={attempt.blamed ? 'text-bad' : 'text-off'}>
+      <div className="flex min-h-6 min-w-0 items-baseline gap-3">
+        <p className="min-w-0 flex-1 text-sm leading-6">
+          <span className="font-medium">
+            {attempt.blamed ? 'It took its worker down' : 'Its worker vanished'}
+          </span>
+          <span className="text-muted">
+            {' · '}
+            <Untrusted text={attempt.worker} /> (<Untrusted text={attempt.how} />) after event{' '}
+            {attempt.version}, in attempt {attempt.attempt}
+            {next !== null && `; attempt ${next} went on`}
+          </span>
+        </p>
+        <span className="shrink-0 text-xs text-faint">
+          <Clock at={attempt.at} />
+        </span>
+      </div>
+    </Place>
+  );
+}
+
 /** What the run is at now, and since when; nothing once it is over. */
 function NowLine({ run, since }: { run: Run; since: string }) {
   const says = nowText(run);
@@ -246,7 +294,9 @@ function nowText(run: Run): ReactNode {
     case 'waiting_human_input':
       return 'Waiting for an answer';
     case 'undecided':
-      return 'Waiting for a decision';
+      return run.was_paused
+        ? 'Waiting for a decision; it is paused again after that'
+        : 'Waiting for a decision';
     case 'cancelling':
       return front ? 'Cancelling, once the call under way has ended' : 'Cancelling';
     default:
