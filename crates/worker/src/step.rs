@@ -336,17 +336,24 @@ impl<'a> Step<'a> {
     /// Ends the run as failed, keeping what the step had found out. What became of a call that was begun is not
     /// known, though, and that goes first. Returns whether the run was let go of.
     async fn fail(&mut self, error: String) -> bool {
-        let open = self.run.front().filter(|front| front.started.is_some()).map(|front| front.call.id);
-        let event = match open {
-            Some(call) => Event::OutcomeUnknown { call, reason: error },
-            None => Event::Failed { error },
+        // The step may have been cut off at a commit that stands all the same. It is made again as it was: with more in
+        // it, it would be taken for the one that stands.
+        let told = async {
+            if !self.commit(StepEnd::GoesOn).await? {
+                return Ok(false);
+            }
+            let open = self.run.front().filter(|front| front.started.is_some()).map(|front| front.call.id);
+            if self.run.status.is_runnable() {
+                self.record(match open {
+                    Some(call) => Event::OutcomeUnknown { call, reason: error },
+                    None => Event::Failed { error },
+                })?;
+            }
+            self.commit(StepEnd::GiveBack).await
         };
-        if self.run.status.is_runnable() && self.record(event).is_err() {
-            return false;
-        }
-        match self.commit(StepEnd::GiveBack).await {
-            Ok(_) => true,
-            Err(why) => {
+        match told.await {
+            Ok(kept) => !kept,
+            Err::<_, Interrupted>(why) => {
                 tracing::warn!(%why, "the failure could not be recorded; the run is tried again");
                 false
             }
