@@ -33,6 +33,8 @@ pub(crate) struct Client {
 #[error("{detail}")]
 pub(crate) struct Refused {
     pub(crate) status: u16,
+    /// The problem's slug, such as `still-acting`; empty where there is none.
+    pub(crate) slug: String,
     pub(crate) detail: String,
 }
 
@@ -49,6 +51,9 @@ pub(crate) struct Shown {
     pub(crate) final_answer: Option<String>,
     pub(crate) question: Option<Question>,
     pub(crate) owner: Option<String>,
+    pub(crate) epoch: u64,
+    /// Whether it is paused again after the decision it waits for, or after its release.
+    pub(crate) was_paused: bool,
     pub(crate) created_at: String,
 }
 
@@ -64,6 +69,31 @@ pub(crate) struct Question {
     pub(crate) kind: String,
     pub(crate) text: String,
     pub(crate) call: Option<Call>,
+    pub(crate) started: Option<Started>,
+    /// The worker that may yet make the call.
+    pub(crate) still_acting: Option<String>,
+}
+
+/// Who began a call, and when.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Started {
+    pub(crate) worker: String,
+    pub(crate) epoch: u64,
+    pub(crate) attempt: u32,
+    pub(crate) at: String,
+}
+
+/// An attempt that ended with its worker.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct LostAttempt {
+    pub(crate) worker: String,
+    pub(crate) epoch: u64,
+    pub(crate) attempt: u32,
+    /// The run's last event then.
+    pub(crate) version: u64,
+    pub(crate) at: String,
+    pub(crate) how: String,
+    pub(crate) blamed: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -130,14 +160,17 @@ impl Client {
         let problem: Value = serde_json::from_str(&body).unwrap_or_default();
         let detail = ["detail", "title"].iter().find_map(|member| problem[member].as_str());
         let detail = detail.map_or_else(|| format!("{} answered {status}", self.name()), str::to_owned);
-        bail!(Refused { status: status.as_u16(), detail })
+        let slug = problem["type"].as_str().and_then(|kind| kind.rsplit(':').next()).unwrap_or_default();
+        bail!(Refused { status: status.as_u16(), slug: slug.to_owned(), detail })
     }
 }
 
 /// A run's id in a path: text that is no id names no other path.
 pub(crate) fn run_path(id: &str) -> anyhow::Result<String> {
-    let id: piton_core::RunId = id
-        .parse()
-        .map_err(|error: piton_core::InvalidId| Refused { status: 404, detail: error.to_string() })?;
+    let id: piton_core::RunId = id.parse().map_err(|error: piton_core::InvalidId| Refused {
+        status: 404,
+        slug: "run-not-found".to_owned(),
+        detail: error.to_string(),
+    })?;
     Ok(format!("/v1/runs/{id}"))
 }

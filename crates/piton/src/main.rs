@@ -10,6 +10,7 @@ mod logs;
 mod open;
 mod out;
 mod practice;
+mod question;
 mod run;
 mod runs;
 mod serve;

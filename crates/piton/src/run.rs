@@ -16,6 +16,7 @@ use crate::children::Children;
 use crate::cli::{Run, exit};
 use crate::client::{Client, Question, Refused, Shown, run_path};
 use crate::config::{Loaded, Overrides};
+use crate::question::{how_to_answer, question_text};
 use crate::{out, signals, work};
 
 /// Between two tries to reach a server that went away.
@@ -195,7 +196,7 @@ impl View {
                 if self.json {
                     out::json(run);
                 }
-                out::note(format!("It waits for a human: {}", question.text));
+                question_text(question).into_iter().for_each(out::note);
                 out::note(how_to_answer(&shown.id, question));
                 Some(exit::WAITING)
             }
@@ -212,31 +213,18 @@ impl View {
             }
             json!({ "question": question.id, "answer": answer })
         } else {
-            if let Some(call) = &question.call {
-                out::note(format!(
-                    "\nIt is not known whether this call took effect: {} {}",
-                    call.name, call.arguments
-                ));
-            }
-            out::note(&question.text);
-            let Some(word) = prompt("Did it happen? [y]es, [n]o: call it again, [a]bort > ").await? else {
-                return Ok(false);
-            };
-            match word.to_ascii_lowercase().chars().next() {
-                Some('y') => {
-                    let Some(result) = prompt("What did it return? (JSON or text) > ").await? else {
-                        return Ok(false);
-                    };
-                    let result = serde_json::from_str(&result).unwrap_or(Value::String(result));
-                    json!({ "question": question.id, "decision": "happened", "result": result })
-                }
-                Some('n') => json!({ "question": question.id, "decision": "did_not_happen" }),
-                Some('a') => json!({ "question": question.id, "decision": "abort" }),
-                _ => return Ok(true),
+            match decide(question).await? {
+                Decided::As(body) => body,
+                Decided::NotYet => return Ok(true),
+                Decided::Nobody => return Ok(false),
             }
         };
         match client.post(&format!("{}/answer", run_path(id)?), &body).await {
             Err(error) => match error.downcast_ref::<Refused>() {
+                Some(refused) if refused.slug == "still-acting" => {
+                    out::note(format!("Not yet: {refused}"));
+                    Ok(true)
+                }
                 Some(refused) if refused.status == 409 => {
                     out::note("That question was answered elsewhere meanwhile.");
                     Ok(true)
@@ -300,17 +288,37 @@ impl View {
     }
 }
 
-/// The command that answers, for whoever reads this later.
-pub(crate) fn how_to_answer(id: &str, question: &Question) -> String {
-    if question.kind == "question" {
-        format!("To answer: piton runs answer {id} --question {} \"…\"", question.id)
-    } else {
-        format!(
-            "To decide: piton runs answer {id} --question {} --decision happened --result \"…\" (or did-not-happen, or \
-             abort)",
-            question.id
-        )
-    }
+/// What somebody at this terminal said of an unknown outcome.
+enum Decided {
+    /// The body of a decision.
+    As(Value),
+    /// Nothing that can be made sense of: to be asked again.
+    NotYet,
+    /// Standard input has ended.
+    Nobody,
+}
+
+async fn decide(question: &Question) -> anyhow::Result<Decided> {
+    out::note("");
+    question_text(question).into_iter().for_each(out::note);
+    let choices = match &question.still_acting {
+        None => "Did it happen? [y]es, [n]o: call it again, [a]bort > ",
+        Some(_) => "Did it happen? [y]es, [a]bort; [n]o once that worker's process has ended > ",
+    };
+    let Some(word) = prompt(choices).await? else { return Ok(Decided::Nobody) };
+    let id = &question.id;
+    Ok(match word.to_ascii_lowercase().chars().next() {
+        Some('y') => {
+            let Some(result) = prompt("What did it return? (JSON or text) > ").await? else {
+                return Ok(Decided::Nobody);
+            };
+            let result = serde_json::from_str(&result).unwrap_or(Value::String(result));
+            Decided::As(json!({ "question": id, "decision": "happened", "result": result }))
+        }
+        Some('n') => Decided::As(json!({ "question": id, "decision": "did_not_happen" })),
+        Some('a') => Decided::As(json!({ "question": id, "decision": "abort" })),
+        _ => Decided::NotYet,
+    })
 }
 
 /// A line from standard input; `None` when it has ended.

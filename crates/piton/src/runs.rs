@@ -2,14 +2,15 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table};
+use piton_core::Status;
 use reqwest::Url;
 use serde_json::{Value, json};
 
 use crate::cli::RunsCommand;
-use crate::client::{Client, Shown, run_path};
+use crate::client::{Client, LostAttempt, Shown, run_path};
 use crate::config::Loaded;
 use crate::out;
-use crate::run::how_to_answer;
+use crate::question::{how_to_answer, question_text};
 
 /// Characters of a task in a list.
 const TASK_CHARS: usize = 60;
@@ -41,10 +42,11 @@ pub(crate) async fn runs(loaded: &Loaded, command: RunsCommand) -> anyhow::Resul
             let path = run_path(&id)?;
             let run = client.get(&path).await?;
             let events = events(&client, &path).await?;
+            let lost = client.get(&format!("{path}/lost-attempts")).await?["lost_attempts"].take();
             if at.json {
-                out::json(&json!({ "run": run, "events": events }));
+                out::json(&json!({ "run": run, "events": events, "lost_attempts": lost }));
             } else {
-                show(&serde_json::from_value(run)?, &events);
+                show(&serde_json::from_value(run)?, &events, &serde_json::from_value::<Vec<_>>(lost)?);
             }
         }
         RunsCommand::Answer { id, answer, question, decision, result, at } => {
@@ -137,7 +139,7 @@ fn list(runs: &[Shown], more: bool) {
     }
 }
 
-fn show(run: &Shown, events: &[Value]) {
+fn show(run: &Shown, events: &[Value], lost: &[LostAttempt]) {
     out::line(format!("{}  {}", run.id, run.status));
     out::line(format!(
         "agent {}, {} of {} steps, launched {}",
@@ -146,7 +148,12 @@ fn show(run: &Shown, events: &[Value]) {
     if let Some(owner) = &run.owner {
         out::line(format!("held by {owner}"));
     }
+    let mut lost = lost.iter().peekable();
     for event in events {
+        let id = event["id"].as_u64().unwrap_or(u64::MAX);
+        while let Some(attempt) = lost.next_if(|attempt| attempt.version < id) {
+            say_lost(attempt, lost.peek().copied(), run);
+        }
         let data = match &event["data"] {
             Value::Object(members) if !members.is_empty() => event["data"].to_string(),
             _ => String::new(),
@@ -158,14 +165,40 @@ fn show(run: &Shown, events: &[Value]) {
             event["type"].as_str().unwrap_or_default(),
         ));
     }
+    while let Some(attempt) = lost.next() {
+        say_lost(attempt, lost.peek().copied(), run);
+    }
     if let Some(answer) = &run.final_answer {
         out::line(format!("answer: {answer}"));
     }
     if let Some(error) = &run.error {
         out::line(format!("error: {error}"));
     }
+    if run.status == Status::Quarantined {
+        out::line(format!(
+            "To let it go on, once its next call is known to do no harm: piton runs release {}",
+            run.id
+        ));
+    }
     if let Some(question) = &run.question {
-        out::line(format!("waits for a human: {}", question.text));
+        question_text(question).into_iter().for_each(out::line);
+        if run.was_paused {
+            out::line("It was paused, and is paused again after the decision.");
+        }
         out::line(how_to_answer(&run.id, question));
     }
+}
+
+/// An attempt that ended with its worker, between the events; `next` is the one after it, if that was lost too.
+fn say_lost(attempt: &LostAttempt, next: Option<&LostAttempt>, run: &Shown) {
+    let LostAttempt { worker, how, version, at, .. } = attempt;
+    let what = if attempt.blamed { "was taken down by it" } else { "vanished" };
+    let went_on = match next.map_or(attempt.attempt + 1, |next| next.attempt) {
+        _ if run.epoch <= attempt.epoch => String::new(),
+        later => format!("; attempt {later} went on"),
+    };
+    out::line(format!(
+        "      {at}  {:<16} worker {worker} {what} ({how}) after event {version}{went_on}",
+        "lost attempt"
+    ));
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Output, Stdio};
 
-use piton_testkit::{ScriptedModel, World};
+use piton_testkit::{Ledger, Say, ScriptedModel, World, deadline, kill, until};
 use serde_json::{Value, json};
 
 const PITON: &str = env!("CARGO_BIN_EXE_piton");
@@ -202,4 +202,139 @@ async fn help_teaches() {
         let output = world.cli(&wrong).await;
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", failed(&output));
     }
+}
+
+/// Books once, and takes three seconds to say so once the effect has happened.
+fn clerk(ledger: &Ledger) -> String {
+    let url = ledger.url("latency_ms=3000");
+    format!(
+        r#"
+        name = "clerk"
+        description = "Books entries"
+        instructions = "Book."
+        tools = ["final_answer"]
+        [[http_tool]]
+        name = "book"
+        description = "Books one entry"
+        method = "POST"
+        url = "{url}"
+        timeout_ms = 60000
+        allow_private = true
+        parameters = {{ type = "object", properties = {{ account = {{ type = "string" }} }} }}
+        "#
+    )
+}
+
+/// Waits until the ledger has booked, which its worker does not know yet.
+async fn booked(ledger: &Ledger) {
+    let booked =
+        until(deadline(), "the effect", async || (!ledger.booked("a", 0).await.is_empty()).then_some(()));
+    booked.await.expect("the ledger books");
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_shown_with_all_there_is_to_know_and_decided() {
+    let (model, ledger) = (ScriptedModel::start().await, Ledger::spawn());
+    model.script("book", [Say::call("book", json!({ "account": "a" })), Say::answer("booked")]);
+    let mut world = World::new(PITON).model(&model).agent("clerk", &clerk(&ledger)).workers(0).serve().await;
+    let worker = world.start_worker();
+    let id = world.launch_with(&json!({ "task": "[book]", "agent": "clerk" })).await;
+    booked(&ledger).await;
+    world.kill_worker(worker);
+    let run = world.until(&id, &["undecided"]).await;
+    let started = &run["question"]["started"];
+    let (began, key) =
+        (started["worker"].as_str().expect("a worker"), run["question"]["id"].as_str().expect("an id"));
+
+    let server = world.url("");
+    let shown = succeeded(&world.cli(&["runs", "show", &id, "--server", &server]).await);
+    for said in [
+        r#"  book {"account":"a"}"#.to_owned(),
+        format!(
+            "begun {} by worker {began}, in attempt 1 under epoch 1; its key is {key}",
+            started["at"].as_str().expect("a time")
+        ),
+        format!("why: worker {began} began book and its result was never recorded"),
+        format!("worker {began} vanished (its process ended) after event 3; attempt 2 went on"),
+        format!(
+            "piton runs answer {id} --question {key} --decision happened --result \"…\" (or did-not-happen to call it again, or abort)"
+        ),
+    ] {
+        assert!(shown.contains(&said), "{said:?} is not in\n{shown}");
+    }
+    let place = |text: &str| {
+        shown.lines().position(|line| line.contains(text)).unwrap_or_else(|| panic!("no {text} in {shown}"))
+    };
+    assert!(
+        place("tool_started") < place("lost attempt") && place("lost attempt") < place("outcome_unknown"),
+        "{shown}"
+    );
+    let shown =
+        last_json(&succeeded(&world.cli(&["runs", "show", &id, "--json", "--server", &server]).await));
+    assert_eq!(shown["lost_attempts"][0]["worker"], began, "{shown:#}");
+
+    let answer =
+        ["runs", "answer", &id, "--decision", "happened", "--result", r#"{"entry":1}"#, "--server", &server];
+    succeeded(&world.cli(&answer).await);
+    assert_eq!(world.until(&id, &["complete"]).await["final_answer"], "booked");
+    assert_eq!(ledger.entries().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_is_not_offered_again_while_its_worker_may_make_it() {
+    let (model, ledger) = (ScriptedModel::start().await, Ledger::spawn());
+    model.script("book", [Say::call("book", json!({ "account": "a" })), Say::answer("booked")]);
+    let world = World::new(PITON).model(&model).agent("clerk", &clerk(&ledger)).workers(0);
+    let mut world = world.env("PITON_WORKER__LEASE_MS", "1000").serve().await;
+    let worker = world.start_worker();
+    let id = world.launch_with(&json!({ "task": "[book]", "agent": "clerk" })).await;
+    booked(&ledger).await;
+    let caller = world.caller();
+    let frozen = until(deadline(), "the worker is frozen between two writes", async || {
+        piton_testkit::freeze_between_writes(worker, &caller).await.then_some(())
+    });
+    frozen.await.expect("it is not always writing");
+    world.start_worker();
+    let run = world.until(&id, &["undecided"]).await;
+    assert_eq!(run["question"]["still_acting"], run["question"]["started"]["worker"], "{run:#}");
+
+    let server = world.url("");
+    let shown = succeeded(&world.cli(&["runs", "show", &id, "--server", &server]).await);
+    assert!(
+        shown.contains("is still there and may yet make the call") && shown.contains("(or abort)"),
+        "{shown}"
+    );
+    let again = ["runs", "answer", &id, "--decision", "did-not-happen", "--server", &server];
+    assert!(failed(&world.cli(&again).await).contains("end its process first"));
+    kill(worker);
+    let free = until(deadline(), "its process is gone", async || {
+        world.run(&id).await["question"]["still_acting"].is_null().then_some(())
+    });
+    free.await.expect("it was killed");
+    succeeded(&world.cli(&again).await);
+    assert_eq!(world.until(&id, &["complete"]).await["final_answer"], "booked");
+    assert_eq!(ledger.entries().await.len(), 2, "somebody said wrongly that it had not happened");
+}
+
+#[tokio::test]
+async fn run_asks_in_the_terminal_what_became_of_a_call() {
+    let (model, ledger) = (ScriptedModel::start().await, Ledger::spawn());
+    model.script("book", [Say::call("book", json!({ "account": "a" })), Say::answer("booked")]);
+    let mut world = World::new(PITON).model(&model).agent("clerk", &clerk(&ledger)).workers(0).serve().await;
+    let worker = world.start_worker();
+    let server = world.url("");
+    let mut command = tokio::process::Command::from(world.command());
+    command.args(["run", "[book]", "--agent", "clerk", "--server", &server]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().expect("the binary starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    tokio::io::AsyncWriteExt::write_all(&mut stdin, b"what?\ny\n{\"entry\":1}\n").await.expect("written");
+    booked(&ledger).await;
+    world.kill_worker(worker);
+    let output =
+        tokio::time::timeout(deadline(), child.wait_with_output()).await.expect("in time").expect("output");
+    assert!(succeeded(&output).contains("booked"));
+    let said = stderr(&output);
+    assert!(said.contains(r#"book {"account":"a"}"#) && said.contains("under epoch 1; its key is"), "{said}");
+    assert_eq!(said.matches("Did it happen?").count(), 2, "what makes no sense is asked again: {said}");
 }
