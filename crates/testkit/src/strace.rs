@@ -18,7 +18,6 @@ pub struct Strace {
     calls: Vec<String>,
     paths: Vec<PathBuf>,
     injections: Vec<String>,
-    kills: bool,
     output: PathBuf,
 }
 
@@ -38,7 +37,7 @@ impl Strace {
     /// Looks at these system calls and writes what it saw to `output`.
     pub fn of(calls: &[&str], output: PathBuf) -> Self {
         let calls = calls.iter().map(|call| (*call).to_owned()).collect();
-        Self { calls, paths: Vec::new(), injections: Vec::new(), kills: false, output }
+        Self { calls, paths: Vec::new(), injections: Vec::new(), output }
     }
 
     /// Looks only at calls on one of these files; others are neither counted nor interfered with.
@@ -52,7 +51,6 @@ impl Strace {
     #[must_use]
     pub fn kill_before(mut self, call: &str, nth: usize) -> Self {
         self.injections.push(format!("{call}:signal=KILL:when={nth}"));
-        self.kills = true;
         self
     }
 
@@ -67,8 +65,9 @@ impl Strace {
     /// The command, traced from its first instruction. It stays a child of whoever starts it.
     pub fn wrap(&self, command: &Command) -> Command {
         let mut wrapped = Command::new("strace");
-        // Filtering in the kernel is faster, and has no place at which a signal could be sent.
-        wrapped.args(["-D"]).args((!self.kills).then_some("--seccomp-bpf")).args(self.arguments());
+        // Not filtered in the kernel: that has no place at which a signal could be sent, and outlives strace's hold.
+        // With -I2 it heeds a signal between two calls, as when it is attached.
+        wrapped.args(["-D", "-I2"]).args(self.arguments());
         wrapped.arg(command.get_program()).args(command.get_args());
         wrapped.env_clear();
         wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -91,6 +90,13 @@ impl Strace {
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         attached
+    }
+
+    /// Lets go of a process that was traced from its first instruction: it runs on undisturbed.
+    pub fn let_go(pid: u32) {
+        if let Some(tracer) = tracer(&PathBuf::from(format!("/proc/{pid}/status"))) {
+            terminate(tracer);
+        }
     }
 
     /// What was seen so far.
@@ -137,10 +143,13 @@ impl Drop for Attached {
 
 fn is_traced(pid: u32) -> bool {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
-    tasks.flatten().all(|task| {
-        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
-        status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|tracer| tracer.trim() != "0"))
-    })
+    tasks.flatten().all(|task| tracer(&task.path().join("status")).is_some())
+}
+
+fn tracer(status: &Path) -> Option<u32> {
+    let status = fs::read_to_string(status).ok()?;
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?.trim().parse().ok()?;
+    (tracer != 0).then_some(tracer)
 }
 
 /// One system call as strace wrote it down.
