@@ -23,6 +23,6 @@ pub use http::{
     HTTP_BODY_BYTES_MAX, HTTP_REDIRECTS_MAX, HTTP_TIMEOUT_MS, HTTP_TIMEOUT_MS_DEFAULT, check_header,
     check_url,
 };
-pub use output::{Ended, FULL_BYTES_MAX};
+pub use output::{Ended, FULL_BYTES_MAX, Full};
 pub use registry::{Registry, RegistryOptions};
 pub use tool::{Tool, ToolError, ToolInput};

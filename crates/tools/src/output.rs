@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use piton_core::{OUTPUT_BYTES_MAX, clip};
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::ToolError;
 
@@ -18,9 +19,29 @@ const ERROR_BYTES_MAX: usize = 2 * 1024;
 pub struct Ended {
     /// As the model is shown it: bounded, and with a marker where it was cut.
     pub result: Result<Value, ToolError>,
-    /// The whole, where `result` was cut: at most [`FULL_BYTES_MAX`] bytes and a marker.
-    pub full: Option<Arc<str>>,
+    /// The whole, where `result` was cut.
+    pub full: Option<Full>,
 }
+
+/// The whole of an output, to be dropped as soon as it is on disk: few large ones are held at once, and other calls
+/// wait for its place.
+#[derive(Debug, Clone)]
+pub struct Full {
+    /// At most [`FULL_BYTES_MAX`] bytes and a marker.
+    pub text: Arc<str>,
+    _place: Place,
+}
+
+/// A place among the large outputs of this process, where one is needed.
+pub(crate) type Place = Option<Arc<OwnedSemaphorePermit>>;
+
+impl PartialEq for Full {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Full {}
 
 /// What a tool gave back, before it is bounded.
 #[derive(Debug)]
@@ -34,6 +55,13 @@ pub(crate) enum Output {
 pub(crate) struct Text {
     pub(crate) text: String,
     pub(crate) lacks: Option<String>,
+    pub(crate) place: Place,
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self { text, lacks: None, place: None }
+    }
 }
 
 impl From<Value> for Output {
@@ -45,20 +73,20 @@ impl From<Value> for Output {
 /// Bounds what a call came to.
 pub(crate) fn bounded(outcome: Result<Output, ToolError>) -> Ended {
     match outcome {
-        Ok(Output::Value(Value::String(text))) => Text { text, lacks: None }.into_ended(),
+        Ok(Output::Value(Value::String(text))) => Text::from(text).into_ended(),
         Ok(Output::Value(value)) => {
             let text = value.to_string();
             if text.len() <= OUTPUT_BYTES_MAX {
                 Ended { result: Ok(value), full: None }
             } else {
                 drop(value);
-                Text { text, lacks: None }.into_ended()
+                Text::from(text).into_ended()
             }
         }
         Ok(Output::Text(text)) => text.into_ended(),
         Err(ToolError::Failed(error)) => {
             let shown = ToolError::Failed(clip(&error, ERROR_BYTES_MAX));
-            let full = (error.len() > ERROR_BYTES_MAX).then(|| Text { text: error, lacks: None }.kept());
+            let full = (error.len() > ERROR_BYTES_MAX).then(|| Text::from(error).kept());
             Ended { result: Err(shown), full }
         }
         Err(ToolError::Unknown(why)) => {
@@ -88,12 +116,12 @@ impl Text {
     }
 
     /// The text as it is kept for people.
-    fn kept(mut self) -> Arc<str> {
+    fn kept(mut self) -> Full {
         let end = self.text.floor_char_boundary(FULL_BYTES_MAX);
         let marker = self.marker(end);
         self.text.truncate(end);
         self.text.push_str(&marker);
-        self.text.into()
+        Full { text: self.text.into(), _place: self.place }
     }
 
     /// What follows the first `end` bytes: how much is missing, and why.
@@ -140,7 +168,7 @@ mod tests {
     }
 
     fn cut(text: String, lacks: &str) -> Ended {
-        bounded(Ok(Output::Text(Text { text, lacks: Some(lacks.to_owned()) })))
+        bounded(Ok(Output::Text(Text { lacks: Some(lacks.to_owned()), ..Text::from(text) })))
     }
 
     fn shown(ended: &Ended) -> &str {
@@ -172,7 +200,7 @@ mod tests {
                 let bytes = json!(shown(&ended)).to_string().len();
                 assert!(bytes <= OUTPUT_BYTES_MAX, "{text:?}: {bytes}");
                 assert!(bytes > OUTPUT_BYTES_MAX - 64, "{text:?}: {bytes}");
-                assert_eq!(ended.full.as_deref(), Some(&*whole));
+                assert_eq!(ended.full.map(|full| full.text), Some(whole.into()));
             }
         }
     }
@@ -180,7 +208,7 @@ mod tests {
     #[test]
     fn what_is_one_byte_too_long_is_cut() {
         let ended = ended(Value::String("x".repeat(OUTPUT_BYTES_MAX - 1)));
-        assert!(ended.full.is_some_and(|full| full.len() == OUTPUT_BYTES_MAX - 1));
+        assert!(ended.full.is_some_and(|full| full.text.len() == OUTPUT_BYTES_MAX - 1));
     }
 
     #[test]
@@ -190,14 +218,14 @@ mod tests {
         let end = format!(" of {} bytes shown; there was more: {why}]", 2 * OUTPUT_BYTES_MAX);
         assert!(shown(&ended).ends_with(&end), "{}", &shown(&ended)[OUTPUT_BYTES_MAX - 200..]);
         assert!(json!(shown(&ended)).to_string().len() <= OUTPUT_BYTES_MAX);
-        let full = ended.full.expect("kept");
+        let full = ended.full.expect("kept").text;
         assert!(full.ends_with(&format!("é… [cut after {} bytes: {why}]", 2 * OUTPUT_BYTES_MAX)));
     }
 
     #[test]
     fn what_is_kept_is_bounded_too_and_says_so() {
         let long = format!("x{}", "é".repeat(FULL_BYTES_MAX));
-        let full = ended(json!(long)).full.expect("kept");
+        let full = ended(json!(long)).full.expect("kept").text;
         let end = format!("é… [cut: {} of {} bytes shown]", FULL_BYTES_MAX - 1, long.len());
         assert!(full.len() < FULL_BYTES_MAX + 64 && full.ends_with(&end), "{}", full.len());
     }
@@ -208,7 +236,7 @@ mod tests {
         let ended = bounded(Err(ToolError::Failed(long.clone())));
         let Err(ToolError::Failed(text)) = ended.result else { panic!("the kind changed") };
         assert!(text.len() < ERROR_BYTES_MAX + 64 && text.contains("… [cut: "));
-        assert_eq!(ended.full.as_deref(), Some(&*long));
+        assert_eq!(ended.full.map(|full| full.text), Some(long.into()));
         let ended = bounded(Err(ToolError::Failed("no".to_owned())));
         assert_eq!(ended, Ended { result: Err(ToolError::Failed("no".to_owned())), full: None });
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use piton_core::{Context, EffectClass, Event, IllegalEvent, RunId, ToolCall, ToolSpec, TurnRequest};
 use piton_model::{Ask, ModelFailure, Replied};
 use piton_store::{FullOutput, StepEnd};
-use piton_tools::{Ended, ToolError};
+use piton_tools::{Ended, Full, ToolError};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -66,9 +66,8 @@ impl Step<'_> {
             }
         };
         // A reply may ask for many calls, and each may have an output as large as is allowed: one is held at a time.
-        let is_large = full.is_some();
-        self.record_end(call, result, full, begun.elapsed())?;
-        if is_large {
+        self.record_end(call, result, full.as_ref(), begun.elapsed())?;
+        if full.is_some() {
             self.commit(StepEnd::GoesOn).await?;
         }
         Ok(())
@@ -105,8 +104,8 @@ impl Step<'_> {
             Err(ToolError::Unknown(reason)) => {
                 self.record(Event::OutcomeUnknown { call: call.id, reason })?
             }
-            Err(ToolError::Failed(why)) => self.record_end(call, Err(why), full, begun.elapsed())?,
-            Ok(result) => self.record_end(call, Ok(result), full, begun.elapsed())?,
+            Err(ToolError::Failed(why)) => self.record_end(call, Err(why), full.as_ref(), begun.elapsed())?,
+            Ok(result) => self.record_end(call, Ok(result), full.as_ref(), begun.elapsed())?,
         }
         self.commit(StepEnd::GoesOn).await?;
         Ok(())
@@ -116,17 +115,17 @@ impl Step<'_> {
         &mut self,
         call: &ToolCall,
         result: Result<Value, String>,
-        full: Option<Arc<str>>,
+        full: Option<&Full>,
         took: Duration,
     ) -> Result<(), IllegalEvent> {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let full_bytes = full.as_ref().map(|text| text.len() as u64);
+        let full_bytes = full.map(|full| full.text.len() as u64);
         let (call, attempt) = (call.id, self.claim.attempt);
         self.record(match result {
             Ok(result) => Event::ToolReturned { call, result, took_ms, attempt, full_bytes },
             Err(error) => Event::ToolFailed { call, error, took_ms, attempt, full_bytes },
         })?;
-        self.outputs.extend(full.map(|text| FullOutput { call, text }));
+        self.outputs.extend(full.map(|full| FullOutput { call, text: Arc::clone(&full.text) }));
         Ok(())
     }
 

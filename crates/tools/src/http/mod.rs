@@ -15,7 +15,8 @@
 //! done yet; a 301, 302 or 303 to those is an error, because following it would either lose the body or act
 //! twice. At most five, never from https to http, and never with the declared headers to another origin.
 //!
-//! No proxy, no cookie, no retry: one call is one effect.
+//! No proxy, no cookie, no retry: one call is one effect. Few large bodies are held at once: a call that has read the
+//! beginning of one more waits, within its limit, until one of them is on disk.
 
 mod address;
 mod body;
@@ -23,12 +24,14 @@ mod client;
 mod declared;
 mod secrets;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use piton_core::{HttpMethod, HttpTool};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::output::Output;
@@ -43,19 +46,28 @@ pub use declared::{HTTP_TIMEOUT_MS, HTTP_TIMEOUT_MS_DEFAULT, check_header, check
 /// Redirects that one call follows.
 pub const HTTP_REDIRECTS_MAX: usize = 5;
 
+/// Large bodies that are held at once.
+const LARGE_AT_ONCE: usize = 4;
+
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The means to call declared HTTP tools.
 #[derive(Debug)]
 pub(crate) struct HttpCalls {
     clients: Clients,
+    /// Places for large bodies.
+    large: Arc<Semaphore>,
     /// Where `env:NAME` is looked up.
     env: fn(&str) -> Option<String>,
 }
 
 impl Default for HttpCalls {
     fn default() -> Self {
-        Self { clients: Clients::default(), env: |name| std::env::var(name).ok() }
+        Self {
+            clients: Clients::default(),
+            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+            env: |name| std::env::var(name).ok(),
+        }
     }
 }
 
@@ -67,6 +79,7 @@ impl HttpCalls {
         let timeout_ms = tool.timeout_ms.clamp(*HTTP_TIMEOUT_MS.start(), *HTTP_TIMEOUT_MS.end());
         let call = Call {
             clients: &self.clients,
+            large: &self.large,
             connection: Connection::of(tool.allow_private, input.spec.effect, timeout_ms),
             method: method(tool.method),
             timeout_ms,
@@ -83,6 +96,7 @@ impl HttpCalls {
 /// What stays the same over the hops of one call.
 struct Call<'a> {
     clients: &'a Clients,
+    large: &'a Arc<Semaphore>,
     connection: Connection,
     method: Method,
     timeout_ms: u64,
@@ -121,11 +135,11 @@ impl Call<'_> {
             let response = self.send(request.headers(headers.clone()), &url).await?;
             let status = response.status();
             if status.is_success() {
-                return Ok(body::read(response, HTTP_BODY_BYTES_MAX, self.ends_at).await);
+                return Ok(body::read(response, HTTP_BODY_BYTES_MAX, self.ends_at, self.large).await);
             }
             let location = response.headers().get(LOCATION);
             let Some(next) = redirect(&self.method, status, location, &url)? else {
-                let body = body::read(response, ERROR_BODY_BYTES_MAX, self.ends_at).await;
+                let body = body::read(response, ERROR_BODY_BYTES_MAX, self.ends_at, self.large).await;
                 return Err(failed(format!("HTTP {status}{}", body.into_explanation(&self.secrets))));
             };
             if next.origin() != url.origin() {

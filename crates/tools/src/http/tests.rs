@@ -245,7 +245,7 @@ async fn a_long_explanation_of_a_failure_is_kept_beside_its_beginning() {
         let Ended { result, full } = ended(&world(), &get(server.uri()), EffectClass::Pure, json!({})).await;
         let error = failed(result);
         assert!(error.contains("[cut: ") && error.len() < 3_000, "{}", error.len());
-        let full = full.expect("kept");
+        let full = full.expect("kept").text;
         assert!(full.starts_with("HTTP 400 Bad Request: xxx") && full.ends_with(end), "{}", full.len());
         assert!(full.len() >= length.min(1 << 18), "{}", full.len());
     }
@@ -260,7 +260,7 @@ async fn a_long_body_is_kept_as_it_came_beside_its_beginning() {
     let text = result.expect("a result");
     let end = format!(" of {} bytes shown]", body.len());
     assert!(text.as_str().is_some_and(|text| text.starts_with("[\n  {\n") && text.ends_with(&end)));
-    assert_eq!(full.as_deref(), Some(&*body));
+    assert_eq!(full.map(|full| full.text), Some(body.into()));
 }
 
 #[tokio::test]
@@ -272,8 +272,29 @@ async fn a_body_beyond_every_bound_is_cut_and_says_so_twice() {
     let text = result.as_str().expect("a text");
     let marker = " of 16777216 bytes shown; there was more: longer than 16777216 bytes]";
     assert!(text.ends_with(marker), "{}", &text[text.len() - 100..]);
-    let full = full.expect("kept");
+    let full = full.expect("kept").text;
     assert!(full.ends_with("é… [cut after 16777216 bytes: longer than 16777216 bytes]"), "{}", full.len());
+}
+
+#[tokio::test]
+async fn few_large_bodies_are_held_at_once_and_small_ones_do_not_wait() {
+    let (calls, long) = (world(), "x".repeat(1_000_000));
+    let large = answering(ResponseTemplate::new(200).set_body_string(&long)).await;
+    let small = answering(ResponseTemplate::new(200).set_body_string("small")).await;
+    let whole = async |timeout_ms| {
+        let tool = HttpTool { timeout_ms, ..get(large.uri()) };
+        ended(&calls, &tool, EffectClass::Pure, json!({})).await.full.expect("kept")
+    };
+    let mut held = Vec::new();
+    for _ in 0..LARGE_AT_ONCE {
+        held.push(whole(5_000).await);
+    }
+    let waited = whole(300).await.text;
+    assert!(waited.ends_with(" bytes: other large outputs took up the room for it]"), "{}", waited.len());
+    assert!(waited.len() < 300_000, "{}", waited.len());
+    assert_eq!(call_with(&calls, &get(small.uri()), EffectClass::Pure, json!({})).await, Ok(json!("small")));
+    let (next, ()) = tokio::join!(whole(5_000), async { drop(held.pop()) });
+    assert_eq!(next.text.len(), long.len());
 }
 
 #[tokio::test]
