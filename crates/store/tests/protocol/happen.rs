@@ -9,8 +9,12 @@ use crate::worker::{At, Goal, Step, Worker};
 impl Protocol {
     pub(crate) fn step(&self, state: &mut State, place: usize, what: Move) {
         match what {
-            Move::Claim => self.claim(state, place, At::Commit(Goal::CatchUp)),
-            Move::TakeUp => self.proceed(state, place, false),
+            Move::Claim => {
+                self.claim(state, place);
+                if state.workers[place].step.is_some() {
+                    self.proceed(state, place, false);
+                }
+            }
             Move::Look => {
                 if state.rows.log.version == state.step(place).base() {
                     state.begin();
@@ -130,7 +134,7 @@ impl Protocol {
                 }
             }
             Fault::ClaimUnheard(place) => {
-                self.claim(state, place, At::Unheard);
+                self.claim(state, place);
                 if self.rules.broken(Mutant::ClaimForgotten) {
                     state.workers[place].step = None;
                 }
@@ -188,17 +192,16 @@ impl Protocol {
         }
     }
 
-    fn claim(&self, state: &mut State, place: usize, at: At) {
+    /// A claimed run is the worker's to give back until it is told of it.
+    fn claim(&self, state: &mut State, place: usize) {
         self.unsynced(state);
         match state.rows.claim(state.workers[place].name, self.rules) {
             Err(flaw) => state.flaw = Some(flaw),
             Ok(None) => {}
             Ok(Some(name)) => {
                 state.workers[place].name = name;
-                state.workers[place].step = Some(Step::claimed(state.rows.epoch, state.rows.log, at));
-                if at != At::Unheard {
-                    self.proceed(state, place, false);
-                }
+                let step = Step::claimed(state.rows.epoch, state.rows.log, At::HandBack);
+                state.workers[place].step = Some(step);
             }
         }
     }

@@ -73,8 +73,6 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Move {
     Claim,
-    /// What it had claimed without being told.
-    TakeUp,
     Look,
     Note,
     Pay,

@@ -51,10 +51,10 @@ pub(crate) enum Mutant {
     /// A step's commits are not synced.
     CommitUnsynced,
 
-    // Rules that the product was built without.
+    // Rules that the product was built without. It has them now, but for `DecisionNamesCall`.
     /// A hand-back that fails is not tried again: the run keeps an owner that does nothing for it.
     HandBackOnce,
-    /// A claim that stood unheard is not taken up by its worker.
+    /// A claim that stood unheard is not given back by its worker.
     ClaimForgotten,
     /// A decision names the call and not the asking: when it is sent again, it is taken for one about a later try.
     DecisionNamesCall,

@@ -40,7 +40,6 @@ impl Protocol {
             None if worker.stopping => actions.push(Action::Keep(Keeping::Retire(place))),
             None if state.rows.is_claimable(worker.name, self.rules) => may(Move::Claim),
             None => {}
-            Some((_, At::Unheard)) => may(Move::TakeUp),
             Some((_, At::Look)) => may(Move::Look),
             Some((_, At::Note)) => may(Move::Note),
             Some((_, At::Pay)) => may(Move::Pay),
@@ -146,10 +145,10 @@ fn step_faults(place: usize, worker: &Worker, at: At, may: &mut impl FnMut(Fault
             may(Fault::OverLimit { worker: place, paid: true });
             may(Fault::StepOverLimit { worker: place, paid: true });
         }
-        At::Note | At::Unheard => {}
+        At::Note => {}
     }
     // What comes after the limit is not under it.
-    if !matches!(at, At::Unheard | At::HandBack | At::Commit(Goal::CutOff | Goal::Fail)) {
+    if !matches!(at, At::HandBack | At::Commit(Goal::CutOff | Goal::Fail)) {
         may(Fault::StepOverLimit { worker: place, paid: false });
     }
     if !worker.stopping {

@@ -113,8 +113,7 @@ fn accounted_for(state: &State) -> bool {
     rows.is_at_rest() || rows.job || owned || rows.job_lost
 }
 
-/// There is no way around in circles: a step moves on, and a claim takes a new epoch, of which an exhaustive search would
-/// find no end. So a run that does not end or wait would stand still somewhere.
+/// No way leads round in a circle, so a run that does not end or wait would stand still somewhere.
 fn goes_on(model: &Protocol, state: &State) -> bool {
     let is_busy = state.workers.iter().any(|worker| worker.step.is_some());
     if is_busy || state.rows.is_at_rest() || state.flaw.is_some() {

@@ -52,7 +52,6 @@ fn step(before: &State, after: &State, place: usize, what: Move) -> String {
     let name = name(before, place);
     match what {
         Move::Claim => format!("{} claims the run", owner(after)),
-        Move::TakeUp => format!("{name} takes up what it had claimed"),
         Move::Look => format!("{name} looks at the version before the note"),
         Move::Note => format!("{name} makes the idempotent call: note"),
         Move::Pay => format!("{name} makes the at_most_once call: pay"),

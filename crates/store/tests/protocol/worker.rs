@@ -31,8 +31,6 @@ pub(crate) struct Step {
 /// What the step does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum At {
-    /// Its claim was not answered.
-    Unheard,
     /// Reads the version before it makes the idempotent call.
     Look,
     Note,
@@ -40,6 +38,7 @@ pub(crate) enum At {
     /// The model was asked.
     Reply,
     Commit(Goal),
+    /// Gives the run back: it could not be read, or its claim was never answered and is not trusted.
     HandBack,
 }
 
