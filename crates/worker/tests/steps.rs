@@ -25,15 +25,15 @@ const LEASE_MS: u64 = 600;
 struct Pay {
     calls: Arc<AtomicU32>,
     gate: Gate,
-    unknown: bool,
+    end: Result<Value, ToolError>,
 }
 
-fn pay_spec() -> ToolSpec {
+fn spec(name: &str, effect: EffectClass) -> ToolSpec {
     ToolSpec {
-        name: "pay".to_owned(),
-        description: "Pays once".to_owned(),
+        name: name.to_owned(),
+        description: "Does it".to_owned(),
         parameters: json!({"type": "object", "properties": {}, "additionalProperties": false}),
-        effect: EffectClass::AtMostOnce,
+        effect,
         kind: ToolKind::Builtin,
     }
 }
@@ -41,7 +41,7 @@ fn pay_spec() -> ToolSpec {
 #[async_trait]
 impl Tool for Pay {
     fn spec(&self) -> ToolSpec {
-        pay_spec()
+        spec("pay", EffectClass::AtMostOnce)
     }
 
     fn limit(&self) -> Duration {
@@ -51,11 +51,36 @@ impl Tool for Pay {
     async fn call(&self, _input: ToolInput<'_>) -> Result<Value, ToolError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.gate.wait().await;
-        if self.unknown {
-            Err(ToolError::Unknown("the line went dead".to_owned()))
-        } else {
-            Ok(json!("paid"))
+        self.end.clone()
+    }
+}
+
+/// Tells a long story. Whoever asks again waits for the gate.
+#[derive(Debug)]
+struct Tell {
+    calls: AtomicU32,
+    gate: Gate,
+}
+
+fn story() -> String {
+    "Once upon a time.\0\n".repeat(50_000)
+}
+
+#[async_trait]
+impl Tool for Tell {
+    fn spec(&self) -> ToolSpec {
+        spec("tell", EffectClass::Pure)
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn call(&self, _input: ToolInput<'_>) -> Result<Value, ToolError> {
+        if self.calls.fetch_add(1, Ordering::SeqCst) > 0 {
+            self.gate.wait().await;
         }
+        Ok(Value::String(story()))
     }
 }
 
@@ -89,10 +114,11 @@ impl Running {
 
 impl World {
     async fn new() -> Self {
-        Self::with(false).await
+        Self::with(Ok(json!("paid"))).await
     }
 
-    async fn with(unknown: bool) -> Self {
+    /// A payment ends so.
+    async fn with(end: Result<Value, ToolError>) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", dir.path().join("piton.db").display());
         let store =
@@ -101,7 +127,8 @@ impl World {
         let gate = Gate::new();
         gate.open();
         let mut tools = Registry::new(RegistryOptions::default());
-        tools.add(Arc::new(Pay { calls: Arc::clone(&payments), gate: gate.clone(), unknown }));
+        tools.add(Arc::new(Pay { calls: Arc::clone(&payments), gate: gate.clone(), end }));
+        tools.add(Arc::new(Tell { calls: AtomicU32::new(0), gate: gate.clone() }));
         let agent = Agent {
             name: "default".to_owned(),
             description: String::new(),
@@ -109,7 +136,7 @@ impl World {
             model: "test-model".to_owned(),
             max_steps: 10,
             limits: piton_core::Limits::default(),
-            tools: ["sum_numbers", "divide_numbers", "pay", "ask_human", "final_answer"]
+            tools: ["sum_numbers", "divide_numbers", "pay", "tell", "ask_human", "final_answer"]
                 .iter()
                 .map(|name| tools.spec(name).expect("a known tool"))
                 .collect(),
@@ -198,6 +225,18 @@ impl World {
         }
     }
 
+    async fn until_kinds(&self, run: RunId, kinds: &[&str]) {
+        let mut rings = self.store.bell().events();
+        let reached = async {
+            while self.kinds(run).await != kinds {
+                let _ = tokio::time::timeout(Duration::from_millis(100), rings.heard()).await;
+            }
+        };
+        if tokio::time::timeout(deadline(), reached).await.is_err() {
+            panic!("never {kinds:?}: {:?}", self.kinds(run).await);
+        }
+    }
+
     async fn history(&self, run: RunId) -> Vec<Event> {
         let events = self.store.events(run, 0, 1000).await.expect("events");
         events.into_iter().map(|recorded| recorded.event).collect()
@@ -205,6 +244,16 @@ impl World {
 
     async fn kinds(&self, run: RunId) -> Vec<&'static str> {
         self.history(run).await.iter().map(Event::kind).collect()
+    }
+
+    /// The whole of a call's output, as it is kept.
+    async fn output(&self, run: RunId, call: CallId) -> String {
+        let mut whole = String::new();
+        for part in 0.. {
+            let Some(text) = self.store.output(run, call, part).await.expect("read") else { break };
+            whole += &text;
+        }
+        whole
     }
 
     async fn command(&self, run: RunId, command: Command) {
@@ -383,7 +432,7 @@ async fn a_call_whose_worker_vanished_is_undecided_and_never_made_again_by_itsel
 
 #[tokio::test]
 async fn an_unknown_outcome_that_did_not_happen_is_called_again_with_the_same_key() {
-    let world = World::with(true).await;
+    let world = World::with(Err(ToolError::Unknown("the line went dead".to_owned()))).await;
     world.model.script("again", [Say::call("pay", json!({})), Say::answer("done")]);
     let run = world.launch("[again]").await;
     let worker = world.worker();
@@ -399,6 +448,48 @@ async fn an_unknown_outcome_that_did_not_happen_is_called_again_with_the_same_ke
     assert_eq!(row.open_question(), Some(question));
     world.command(run, Command::Decide { question, decision: Decision::Abort }).await;
     world.until(run, Status::Cancelled).await;
+    worker.stop().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_long_output_is_kept_through_a_pause_that_came_while_its_call_was_under_way() {
+    let world = World::with(Ok(Value::String(story()))).await;
+    world.gate.close();
+    world.model.script("pause", [Say::call("pay", json!({})), Say::answer("done")]);
+    let run = world.launch("[pause]").await;
+    let worker = world.worker();
+    world.gate.reached(1).await;
+    world.command(run, Command::Pause).await;
+    world.gate.open();
+    world.until_kinds(run, &["launched", "model_replied", "tool_started", "paused", "tool_returned"]).await;
+    let call = CallId::derive(run, 1, 0);
+    assert!(world.output(run, call).await == story());
+    let Some(Event::ToolReturned { full_bytes, result, .. }) = world.history(run).await.pop() else {
+        panic!("it returned");
+    };
+    assert_eq!(full_bytes, Some(story().len() as u64));
+    assert!(result.as_str().is_some_and(|shown| shown.ends_with(" bytes shown]")));
+    world.command(run, Command::Resume).await;
+    world.until(run, Status::Complete).await;
+    assert!(world.output(run, call).await == story());
+    worker.stop().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_long_output_is_on_disk_before_the_next_call_begins() {
+    let world = World::new().await;
+    world.gate.close();
+    let tell = || Call::new("tell", &json!({}));
+    world.model.script("twice", [Say::calls(vec![tell(), tell()]), Say::answer("done")]);
+    let run = world.launch("[twice]").await;
+    let worker = world.worker();
+    world.gate.reached(1).await;
+    assert!(world.output(run, CallId::derive(run, 1, 0)).await == story());
+    world.gate.open();
+    world.until(run, Status::Complete).await;
+    assert!(world.output(run, CallId::derive(run, 1, 1)).await == story());
     worker.stop().await;
     world.check().await;
 }
