@@ -1,8 +1,15 @@
-//! Whatever the model does, a run ends as designed, and the next request is always one that a provider takes.
+//! Whatever the model does, a run ends as docs/reliability.md says, after no more requests than it says, and the next
+//! request is always one that a provider takes.
+//!
+//! `PITON_LONG=1` leaves the endpoint down for a minute instead of four seconds.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use piton_testkit::{Api, Call, Fault, Say, ScriptedModel, World};
+use futures::future::join_all;
+use piton_testkit::{
+    Api, Call, Fault, Gate, Ledger, Relay, Say, Script, ScriptedModel, World, clerk, deadline, until,
+};
 use serde_json::{Value, json};
 
 const PITON: &str = env!("CARGO_BIN_EXE_piton");
@@ -15,6 +22,20 @@ async fn world(model: &ScriptedModel) -> World {
 
 fn sum(a: i64, b: i64) -> Say {
     Say::call("sum_numbers", json!({ "a": a, "b": b }))
+}
+
+/// The most requests that any one reply took.
+fn most_requests_for_a_reply(model: &ScriptedModel, tag: &str) -> usize {
+    let mut requests: HashMap<(String, usize), usize> = HashMap::new();
+    for seen in model.seen(tag) {
+        *requests.entry((seen.dialogue.task().to_owned(), seen.turn)).or_default() += 1;
+    }
+    requests.into_values().max().unwrap_or_default()
+}
+
+async fn count(world: &World, run: &Value, kind: &str) -> usize {
+    let events = world.events(run["id"].as_str().expect("an id")).await;
+    events.iter().filter(|event| event["type"] == kind).count()
 }
 
 /// The notes on all replies of a run, in order.
@@ -219,4 +240,208 @@ async fn an_endpoint_without_responses_is_asked_for_it_once() {
     assert_eq!(model.refused(), 1, "the worker remembers");
     assert!(model.seen("chat").iter().all(|seen| seen.api == Api::Chat));
     model.assert_every_request_was_valid();
+}
+
+/// Many runs at once, and an endpoint that turns everybody away for a while.
+#[tokio::test]
+async fn a_storm_of_refusals_is_ridden_out() {
+    let model = ScriptedModel::start().await;
+    model.script("storm", [sum(2, 3), Say::answer("5")]);
+    let world = World::new(PITON).model(&model).env("PITON_MODEL__TRIES_MAX", "6").serve().await;
+    for status in [429, 500, 503] {
+        model.set_trouble(Some(Fault::status(status)));
+        let tasks: Vec<String> = (0..30).map(|n| format!("[storm] {status} {n}")).collect();
+        let runs = join_all(tasks.iter().map(|task| world.launch(task))).await;
+        let before = model.requests();
+        let all_turned_away = until(deadline(), "everybody was turned away twice", async || {
+            (model.requests() >= before + 2 * runs.len()).then_some(())
+        });
+        all_turned_away.await.unwrap_or_else(|error| panic!("{error}"));
+        model.set_trouble(None);
+        for run in &runs {
+            assert_eq!(world.until(run, &["complete"]).await["final_answer"], "5", "{status}");
+        }
+    }
+    let most = most_requests_for_a_reply(&model, "storm");
+    assert!((3..=6).contains(&most), "{most} requests for one reply; 6 are allowed");
+    model.assert_every_request_was_valid();
+}
+
+#[tokio::test]
+async fn a_storm_that_does_not_end_fails_every_run_after_its_tries() {
+    let model = ScriptedModel::start().await;
+    model.script("storm", [sum(2, 3), Say::never(Fault::Status { status: 429, retry_after_s: Some(1) })]);
+    let world = world(&model).await;
+    let tasks: Vec<String> = (0..30).map(|n| format!("[storm] {n}")).collect();
+    let began = Instant::now();
+    let runs = join_all(tasks.iter().map(|task| world.launch(task))).await;
+    for run in &runs {
+        let run = world.until(run, &["failed"]).await;
+        assert!(run["error"].as_str().unwrap_or_default().contains("429"), "{run:#}");
+        assert_eq!(run["turns"], 1, "what it had found out is kept");
+    }
+    assert_eq!(model.requests(), 30 * (1 + 3), "three tries each, no more");
+    // Two waits of 1 s each, as the server asked.
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    model.assert_every_request_was_valid();
+}
+
+#[tokio::test]
+async fn a_reply_that_comes_after_its_time_limit_is_not_recorded() {
+    let model = ScriptedModel::start().await;
+    let late = Fault::Late(Duration::from_millis(1500));
+    model.script("late", [sum(2, 3).after(late.clone()), Say::answer("5")]);
+    model.script("too late", [sum(2, 3), Say::never(late)]);
+    let world = world(&model).await;
+    let run = world.run_to("[late]", "complete").await;
+    assert_eq!((model.seen("late").len(), count(&world, &run, "model_replied").await), (3, 2));
+
+    let run = world.run_to("[too late]", "failed").await;
+    assert_eq!((model.seen("too late").len(), count(&world, &run, "model_replied").await), (1 + 3, 1));
+    let events = world.events(run["id"].as_str().expect("an id")).await;
+    // The last of its late replies comes while this run goes on.
+    model.script("next", [sum(1, 1).taking(Duration::from_millis(900)), Say::answer("2")]);
+    world.run_to("[next]", "complete").await;
+    assert_eq!(
+        world.events(run["id"].as_str().expect("an id")).await,
+        events,
+        "what came late changes nothing"
+    );
+    model.assert_every_request_was_valid();
+}
+
+#[tokio::test]
+async fn a_reply_to_a_run_that_was_cancelled_meanwhile_is_not_recorded() {
+    let (model, gate) = (ScriptedModel::start().await, Gate::new());
+    model.script("held", [sum(2, 3), Say::answer("5").held_by(&gate)]);
+    let world = world(&model).await;
+    let id = world.launch("[held]").await;
+    gate.reached(1).await;
+    world.poke(&format!("/v1/runs/{id}/cancel")).await.expect(200);
+    let let_go = until(deadline(), "the worker lets go of it", async || {
+        let run = world.run(&id).await;
+        (run["status"] == "cancelled" && run["owner"].is_null()).then_some(run)
+    });
+    let run = let_go.await.unwrap_or_else(|error| panic!("{error}"));
+    gate.open();
+    let other = world.run_to("[held]", "complete").await;
+    assert_eq!(world.run(&id).await, run, "it stands as it stood");
+    assert_eq!(
+        (count(&world, &run, "model_replied").await, count(&world, &other, "model_replied").await),
+        (1, 2)
+    );
+    assert_eq!(model.seen("held").len(), 2 + 2, "nobody asked again");
+}
+
+/// An answer, an argument or a question of a mebibyte, and a reply beyond what is read.
+#[tokio::test]
+async fn what_is_too_long_is_cut_or_refused_and_never_acted_upon_by_half() {
+    const MIB: usize = 1 << 20;
+    let (model, ledger) = (ScriptedModel::start().await, Ledger::spawn());
+    let long = "x".repeat(MIB);
+    let booking = json!({ "account": long, "line": 1, "amount": 1 });
+    model.script("book", [Say::call("book", booking), Say::answer("it was too long")]);
+    model.script("answer", [Say::answer(&long), Say::answer("in short")]);
+    model.script("endless", [Say::answer(&"x".repeat(5 * MIB))]);
+    let world = World::new(PITON).model(&model).agent("clerk", &clerk::agent(&ledger, 0));
+    let world = world.env("PITON_MODEL__TRIES_MAX", "3").serve().await;
+
+    let id = world.launch_with(&json!({ "task": "[book]", "agent": "clerk" })).await;
+    let run = world.until(&id, &["complete"]).await;
+    assert!(
+        outputs(&world, &run).await[0]["result"].as_str().is_some_and(|text| text.starts_with("Error: "))
+    );
+    assert_eq!(count(&world, &run, "tool_failed").await, 1, "it is known not to have happened");
+    assert_eq!(ledger.entries().await, [], "arguments that were cut are not called with");
+
+    let run = world.run_to("[answer]", "complete").await;
+    assert_eq!(run["final_answer"], "in short", "an answer that was cut is none: {}", run["steps"]);
+
+    let run = world.run_to("[endless]", "failed").await;
+    assert_eq!(model.seen("endless").len(), 3, "{run:#}");
+    assert_eq!(count(&world, &run, "model_replied").await, 0);
+    model.assert_every_request_was_valid();
+}
+
+/// Ids that no provider would give, and one that was used before.
+#[tokio::test]
+async fn wrong_ids_are_replaced_before_they_are_sent_back() {
+    let model = ScriptedModel::start().await;
+    let ids = ["", "again", "again", "with spaces and ümlauts", "\u{0}", &"long".repeat(100), "call_1_0"];
+    let script = Script::by({
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        move |turn| match ids.get(turn.done) {
+            Some(id) => {
+                Say::calls(vec![Call::new("sum_numbers", &json!({ "a": turn.done, "b": 1 })).with_id(id)])
+            }
+            None => Say::answer("done"),
+        }
+    });
+    model.script("ids", script);
+    let world = world(&model).await;
+    let run = world.run_to("[ids]", "complete").await;
+    let results: Vec<Option<f64>> =
+        outputs(&world, &run).await.iter().map(|o| o["result"].as_f64()).collect();
+    let expected: Vec<Option<f64>> = (0..ids.len()).map(|done| Some(done as f64 + 1.0)).collect();
+    assert_eq!(results, expected, "each call has its own result");
+    assert_eq!(model.seen("ids").len(), ids.len() + 1, "one request each");
+    model.assert_every_request_was_valid();
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_down_for_a_while_is_waited_for() {
+    // The waits between 9 tries come to a minute at least, those between 6 to 7.5 s.
+    let (down, tries) = match std::env::var_os("PITON_LONG") {
+        Some(_) => (Duration::from_secs(60), "9"),
+        None => (Duration::from_secs(4), "6"),
+    };
+    let (model, gate) = (ScriptedModel::start().await, Gate::new());
+    model.script("down", [sum(2, 3), Say::answer("5").held_by(&gate)]);
+    let mut relay = Relay::to(model.address());
+    let world = World::new(PITON)
+        .model(&model)
+        .env("PITON_MODEL__BASE_URL", &format!("http://{}/v1", relay.address()));
+    let world = world.env("PITON_MODEL__TRIES_MAX", tries).serve().await;
+    let runs = join_all((0..10).map(async |n| world.launch(&format!("[down] {n}")).await)).await;
+    gate.reached(10).await;
+    // In the middle of a reply, and before the first request of others.
+    relay.cut();
+    let more = join_all((10..20).map(async |n| world.launch(&format!("[down] {n}")).await)).await;
+    tokio::time::sleep(down).await;
+    relay.mend();
+    gate.open();
+    let began = Instant::now();
+    for run in runs.iter().chain(&more) {
+        let over = until(down.max(deadline()), "it ends", async || {
+            let run = world.run(run).await;
+            (run["status"] != "running").then_some(run)
+        });
+        let run = over.await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((&run["status"], &run["final_answer"]), (&json!("complete"), &json!("5")), "{run:#}");
+    }
+    assert!(began.elapsed() <= Duration::from_secs(31), "no wait is longer than 30 s: {:?}", began.elapsed());
+    assert!(most_requests_for_a_reply(&model, "down") <= 2, "requests that did not arrive are none");
+    model.assert_every_request_was_valid();
+}
+
+#[tokio::test]
+async fn an_endpoint_that_stays_down_fails_the_run_until_somebody_resumes_it() {
+    let model = ScriptedModel::start().await;
+    model.script("down", [Say::answer("here again")]);
+    let mut relay = Relay::to(model.address());
+    relay.cut();
+    let world = World::new(PITON)
+        .model(&model)
+        .env("PITON_MODEL__BASE_URL", &format!("http://{}/v1", relay.address()));
+    let world = world.env("PITON_MODEL__TRIES_MAX", "3").serve().await;
+    let run = world.run_to("[down]", "failed").await;
+    assert!(run["error"].as_str().unwrap_or_default().contains("could not be reached"), "{run:#}");
+    let id = run["id"].as_str().expect("an id");
+    let events = world.events(id).await;
+    let failed = events.iter().find(|event| event["type"] == "model_failed").expect("it is an event");
+    assert_eq!(failed["data"]["tries"], 3, "three tries, no more");
+    relay.mend();
+    world.poke(&format!("/v1/runs/{id}/resume")).await.expect(200);
+    assert_eq!(world.until(id, &["complete"]).await["final_answer"], "here again");
+    assert_eq!(model.seen("down").len(), 1);
 }

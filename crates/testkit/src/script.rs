@@ -46,6 +46,8 @@ pub enum Fault {
     InvalidJson,
     /// 200 with JSON that is no reply.
     OtherJson,
+    /// The reply, so much later.
+    Late(Duration),
 }
 
 impl Fault {

@@ -54,6 +54,8 @@ struct Memory {
     /// When requests came, by tag and argument.
     arrivals: HashMap<(String, String), Vec<Instant>>,
     violations: Vec<String>,
+    /// What every request meets with now.
+    trouble: Option<Fault>,
     latency: Duration,
     has_no_responses: bool,
     /// Requests are not kept, only counted.
@@ -96,6 +98,15 @@ impl ScriptedModel {
     /// Every reply takes this long.
     pub fn set_latency(&self, latency: Duration) {
         self.memory().latency = latency;
+    }
+
+    /// Until further notice every request meets with this, whatever the script says.
+    pub fn set_trouble(&self, trouble: Option<Fault>) {
+        self.memory().trouble = trouble;
+    }
+
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Only counts requests: for thousands of runs.
@@ -197,8 +208,9 @@ impl Shared {
             }
         };
         let tries = memory.tries.entry((turn.task.clone(), turn.done)).or_default();
-        let fault = say.always.clone().or_else(|| say.faults.get(*tries).cloned());
+        let scripted = say.always.clone().or_else(|| say.faults.get(*tries).cloned());
         *tries += 1;
+        let fault = memory.trouble.clone().or(scripted);
         say.latency += memory.latency;
         Ok((say, fault, turn.done))
     }
@@ -229,8 +241,10 @@ async fn reply(shared: &Shared, api: Api, headers: &HeaderMap, body: &Bytes) -> 
         gate.wait().await;
     }
     tokio::time::sleep(say.latency).await;
-    if let Some(fault) = fault {
-        return fail(fault).await;
+    match fault {
+        None => {}
+        Some(Fault::Late(by)) => tokio::time::sleep(by).await,
+        Some(fault) => return fail(fault).await,
     }
     let body = match api {
         Api::Responses => responses_body(&say, turn),
@@ -261,6 +275,7 @@ async fn fail(fault: Fault) -> Response {
                 .into_response()
         }
         Fault::OtherJson => axum::Json(json!({ "hello": ["world"] })).into_response(),
+        Fault::Late(_) => unreachable!("a late reply is a reply"),
     }
 }
 
