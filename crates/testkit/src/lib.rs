@@ -14,6 +14,7 @@ pub mod memory;
 mod memory_limit;
 mod person;
 mod process;
+mod relay;
 mod reply;
 mod script;
 mod scripted_model;
@@ -38,6 +39,7 @@ pub use person::Said;
 pub use process::{
     Process, cpu_seconds, descendants, freeze, is_alive, kill, pss_bytes, terminate, thaw, worker_pids_under,
 };
+pub use relay::Relay;
 pub use reply::{Reply, at_ms};
 pub use script::{Call, Fault, Gate, Say, Script, Turn};
 pub use scripted_model::{ScriptedModel, Seen};
