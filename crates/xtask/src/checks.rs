@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::served::Served;
 use crate::shell::{Done, cmd, run, run_and_read};
-use crate::{arrows, chromium, frontend, tools};
+use crate::{arrows, chromium, frontend, packages, tools};
 
 /// Tests that a runner counted.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +126,7 @@ fn tests() -> Outcome {
     if let Err(failure) = tools::cargo_nextest() {
         return Outcome::from(Err(failure));
     }
+    packages::faults();
     counted(&mut tools::command("cargo nextest run --workspace --locked"), nextest)
 }
 

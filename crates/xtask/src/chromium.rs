@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::shell::{Done, cmd, run, say};
+use crate::packages;
+use crate::shell::{Done, say};
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
@@ -22,23 +23,12 @@ pub(crate) fn path() -> Done<PathBuf> {
 }
 
 fn found() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    NAMES.iter().flat_map(|name| folders.iter().map(move |f| f.join(name))).find(|file| file.is_file())
+    NAMES.iter().find_map(|name| packages::on_path(name))
 }
 
 fn install() -> Done {
     const BY_HAND: &str = "the browser test needs Chromium and found none: install it (Debian, Ubuntu: \
          `sudo apt-get install chromium`), or name one in CHROMIUM_PATH";
-    let root_user = crate::shell::first_line(&mut cmd("id -u")).is_some_and(|id| id == "0");
-    if !root_user || crate::shell::first_line(&mut cmd("apt-get --version")).is_none() {
-        return Err(BY_HAND.into());
-    }
     say("the browser test needs Chromium: installing it from the system's packages");
-    run(cmd("apt-get update --quiet").env("DEBIAN_FRONTEND", "noninteractive"))
-        .and_then(|()| {
-            run(cmd("apt-get install --yes --quiet --no-install-recommends chromium fonts-dejavu-core")
-                .env("DEBIAN_FRONTEND", "noninteractive"))
-        })
-        .map_err(|failure| format!("{BY_HAND} ({failure})").into())
+    packages::install("chromium fonts-dejavu-core").map_err(|failure| format!("{BY_HAND} ({failure})").into())
 }

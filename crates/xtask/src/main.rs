@@ -16,6 +16,7 @@ mod chromium;
 mod frontend;
 mod http;
 mod openapi;
+mod packages;
 mod real_model;
 mod served;
 mod shell;
