@@ -11,8 +11,11 @@ const FAULTS: [(&str, &str); 4] =
 /// Installs what the tests of faults from outside use. A test that finds it missing all the same says so, and that it
 /// was skipped.
 pub(crate) fn faults() {
-    let missing: Vec<&str> =
-        FAULTS.iter().filter(|(program, _)| on_path(program).is_none()).map(|(_, package)| *package).collect();
+    let missing: Vec<&str> = FAULTS
+        .iter()
+        .filter(|(program, _)| on_path(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
     if missing.is_empty() {
         return;
     }
