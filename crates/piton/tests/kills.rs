@@ -12,15 +12,11 @@
 //! to half a second and one second. `PITON_ROUNDS` is the number of kills, `PITON_SEED` picks another storm.
 #![expect(clippy::print_stderr, reason = "the figures of the measurement are its result")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
-use futures::{StreamExt, stream};
-use piton_testkit::{
-    Caller, Ledger, Said, ScriptedModel, Spread, World, at_ms, clerk, deadline, freeze, until,
-};
+use piton_testkit::{Caller, Crowd, Ledger, ScriptedModel, Spread, World, at_ms, clerk, deadline, freeze};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -29,8 +25,6 @@ use serde_json::Value;
 const PITON: &str = env!("CARGO_BIN_EXE_piton");
 const KILL_EVERY: Duration = Duration::from_millis(300);
 const IN_FLIGHT: usize = 64;
-/// All statuses from which a run is still to come to its end here.
-const OPEN: &str = "running,undecided,cancelling,paused,waiting_human_input";
 
 /// What is done, and what is required of it.
 #[derive(Debug)]
@@ -101,10 +95,9 @@ async fn a_kill_every_300_ms_loses_and_doubles_nothing_and_holds_nothing_up() {
     world.start_worker();
     world.workers_ready(4).await;
 
-    let caller = world.caller();
+    let mut crowd = Crowd::new(world.caller(), IN_FLIGHT);
     let calm = AtomicBool::new(false);
     let in_flight = AtomicUsize::new(0);
-    let mut said = Said::default();
     let began = Instant::now();
     let storm = async {
         let kills = kill_all_the_time(&mut world, &plan, &in_flight).await;
@@ -112,63 +105,41 @@ async fn a_kill_every_300_ms_loses_and_doubles_nothing_and_holds_nothing_up() {
         calm.store(true, Ordering::Relaxed);
         kills
     };
-    let (kills, ids) =
-        tokio::join!(storm, keep_busy(&caller, &ledger, &plan, (&calm, &in_flight), &mut said));
+    let (kills, ()) = tokio::join!(storm, keep_busy(&mut crowd, &ledger, plan.runs, (&calm, &in_flight)));
     eprintln!(
-        "seed {}: {} kills over {} runs in {:.0?}; {said:?}",
+        "seed {}: {} kills over {} runs in {:.0?}; {:?}",
         plan.seed,
         kills.len(),
-        ids.len(),
-        began.elapsed()
+        crowd.ids.len(),
+        began.elapsed(),
+        crowd.said
     );
 
-    let events = events_of_all(&caller, &ids).await;
-    assert_nothing_is_lost_or_doubled(&caller, &ledger, &ids, &events).await;
+    let (events, entries) = (crowd.events().await, ledger.entries().await);
+    let repeats: u64 = entries.iter().map(|entry| entry.posts - 1).sum();
+    eprintln!("{} entries booked, {repeats} idempotent calls repeated", entries.len());
+    let trouble = crowd.trouble(&entries, &events).await;
+    let some = &trouble[..trouble.len().min(5)];
+    assert!(trouble.is_empty(), "{} troubles, such as {some:#?}", trouble.len());
     model.assert_every_request_was_valid();
-    assert_doctor_finds_nothing(&world).await;
+    world.doctor_finds_nothing().await;
     report(&plan, &model, kills, &events).await;
 }
 
-/// Keeps [`IN_FLIGHT`] runs going until it is calm and enough were launched, and then until all are over. Meanwhile
-/// looks after the inbox. Returns the runs by their numbers.
+/// Keeps [`IN_FLIGHT`] runs going until it is calm and enough were launched, and then until all are over.
 async fn keep_busy(
-    caller: &Caller,
+    crowd: &mut Crowd,
     ledger: &Ledger,
-    plan: &Plan,
+    runs: u64,
     (calm, in_flight): (&AtomicBool, &AtomicUsize),
-    said: &mut Said,
-) -> BTreeMap<u64, String> {
-    let mut ids = BTreeMap::new();
-    let mut unacknowledged: BTreeSet<u64> = BTreeSet::new();
-    let mut calm_since: Option<Instant> = None;
-    loop {
-        said.attend(caller, ledger, str::to_owned).await;
-        let Some(open) = caller.try_runs(OPEN).await else {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        };
-        in_flight.store(open.len(), Ordering::Relaxed);
-        let launched = (ids.len() + unacknowledged.len()) as u64;
-        let is_enough = calm.load(Ordering::Relaxed) && launched >= plan.runs;
-        if !is_enough {
-            let missing = IN_FLIGHT.saturating_sub(open.len() + unacknowledged.len());
-            unacknowledged.extend(launched..launched + missing as u64);
-        } else if open.is_empty() && unacknowledged.is_empty() {
-            return ids;
-        } else {
-            let since = *calm_since.get_or_insert_with(Instant::now);
-            assert!(since.elapsed() < deadline() * 2, "these do not end: {:#}", Value::from(open));
-        }
-        let launches = unacknowledged.iter().map(async |&n| {
-            let id = caller.try_launch(&format!("run-{n}"), &clerk::task(n), "clerk").await;
-            id.map(|id| (n, id))
-        });
-        for (n, id) in join_all(launches).await.into_iter().flatten() {
-            unacknowledged.remove(&n);
-            ids.insert(n, id);
+) {
+    while !calm.load(Ordering::Relaxed) || crowd.launched() < runs {
+        if let Some(open) = crowd.look_after(ledger, true).await {
+            in_flight.store(open, Ordering::Relaxed);
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    crowd.disperse(ledger, deadline() * 2).await.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// One kill each [`KILL_EVERY`]: of ten, seven hit a worker, two the server and one everything.
@@ -242,56 +213,6 @@ async fn ready_again(caller: Caller) -> Instant {
 fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     i64::try_from(since.expect("it is later than 1970").as_millis()).expect("the time fits")
-}
-
-async fn events_of_all(caller: &Caller, ids: &BTreeMap<u64, String>) -> BTreeMap<u64, Vec<Value>> {
-    let events = stream::iter(ids)
-        .map(async |(n, id)| (*n, caller.try_events(id).await.expect("the server is there again")));
-    events.buffer_unordered(8).collect().await
-}
-
-async fn assert_nothing_is_lost_or_doubled(
-    caller: &Caller,
-    ledger: &Ledger,
-    ids: &BTreeMap<u64, String>,
-    events: &BTreeMap<u64, Vec<Value>>,
-) {
-    let complete: BTreeMap<u64, Value> = caller
-        .try_runs("complete")
-        .await
-        .expect("the server is there again")
-        .into_iter()
-        .filter_map(|run| Some((clerk::number_of(run["task"].as_str()?)?, run)))
-        .collect();
-    let mut trouble = Vec::new();
-    for (n, id) in ids {
-        match complete.get(n) {
-            Some(run) if run["id"] == **id => trouble.extend(clerk::trouble_with_run(*n, run)),
-            other => trouble.push(format!("run {n} is not complete under the id {id}: {other:?}")),
-        }
-        trouble.extend(clerk::trouble_with_events(*n, &events[n]));
-    }
-    let entries = ledger.entries().await;
-    trouble.extend(clerk::trouble_with_ledger(ids.len() as u64, &entries));
-    let others = caller.try_runs("quarantined,failed,cancelled,max_steps_reached").await;
-    assert_eq!(others, Some(Vec::new()), "nobody was to end so");
-    assert_eq!(complete.len(), ids.len(), "every run was launched once");
-    let repeats: u64 = entries.iter().map(|entry| entry.posts - 1).sum();
-    eprintln!("{} entries booked, {repeats} idempotent calls repeated", entries.len());
-    let some = &trouble[..trouble.len().min(5)];
-    assert!(trouble.is_empty(), "{} troubles, such as {some:#?}", trouble.len());
-}
-
-async fn assert_doctor_finds_nothing(world: &World) {
-    let mut said = String::new();
-    // The last of the killed may lie unburied for a moment.
-    let well = until(deadline(), "doctor finds nothing", async || {
-        let doctor = world.cli(&["doctor"]).await;
-        said = String::from_utf8_lossy(&doctor.stdout).into_owned();
-        doctor.status.success().then_some(())
-    });
-    let well = well.await;
-    assert!(well.is_ok(), "{said}");
 }
 
 /// Prints how soon the interrupted runs went on, and holds it to what is required.

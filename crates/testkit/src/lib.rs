@@ -6,6 +6,7 @@
 
 mod caller;
 pub mod clerk;
+mod crowd;
 mod dialogue;
 mod freeze;
 pub mod ledger;
@@ -26,10 +27,12 @@ mod tale;
 mod tmpfs;
 mod turnstile;
 mod until;
+mod wall_clock;
 mod world;
 mod write_lock;
 
 pub use caller::Caller;
+pub use crowd::Crowd;
 pub use dialogue::{Api, Dialogue, Entry};
 pub use freeze::freeze_between_writes;
 pub use ledger::{Ledger, LedgerEntry};
@@ -51,5 +54,6 @@ pub use tale::{Gist, Tale};
 pub use tmpfs::Tmpfs;
 pub use turnstile::Turnstile;
 pub use until::{deadline, until};
+pub use wall_clock::WallClock;
 pub use world::World;
 pub use write_lock::WriteLock;

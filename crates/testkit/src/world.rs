@@ -202,7 +202,14 @@ impl World {
 
     /// Starts one more `piton worker` on the same database, as an operator would; returns its pid.
     pub fn start_worker(&mut self) -> u32 {
-        self.start_worker_under(None)
+        self.start_worker_with(&[])
+    }
+
+    /// The same, with some of its environment its own.
+    pub fn start_worker_with(&mut self, env: &[(&str, &str)]) -> u32 {
+        let mut command = self.command();
+        command.arg("worker").envs(env.iter().copied());
+        self.start_worker_by(command)
     }
 
     /// The same, with strace in its way, if any.
@@ -212,6 +219,10 @@ impl World {
         if let Some(strace) = strace {
             command = strace.wrap(&command);
         }
+        self.start_worker_by(command)
+    }
+
+    fn start_worker_by(&mut self, command: Command) -> u32 {
         let name = format!("worker-{}", self.next_number());
         let worker = Process::start(&name, command, &self.log_path(&name));
         let pid = worker.pid();
@@ -329,6 +340,21 @@ impl World {
             (alive == workers).then_some(())
         });
         ready.await.unwrap_or_else(|error| panic!("{error}; running: {:?}", self.worker_pids()));
+    }
+
+    /// Waits until `piton doctor` finds nothing: the last of the killed may lie unburied for a moment.
+    ///
+    /// # Panics
+    /// When it still finds something at the deadline.
+    pub async fn doctor_finds_nothing(&self) {
+        let mut said = String::new();
+        let well = until(deadline(), "doctor finds nothing", async || {
+            let doctor = self.cli(&["doctor"]).await;
+            said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+            doctor.status.success().then_some(())
+        });
+        let well = well.await;
+        assert!(well.is_ok(), "{said}");
     }
 
     /// Runs a command of the binary to its end, `input` on its standard input.
