@@ -69,6 +69,17 @@ fn trouble_with_end(entrusted: &Entrusted, run: &Value) -> Option<String> {
 
 /// What was acknowledged is in the history, and nothing that nobody commanded.
 fn trouble_with_commands(entrusted: &Entrusted, events: &[Value]) -> Vec<String> {
+    let mut rests = false;
+    // A run that is paused when an outcome becomes unknown is paused again by the decision: that is no new command.
+    let mut commanded = |event: &&Value| match event["type"].as_str() {
+        Some("paused") => !std::mem::replace(&mut rests, true),
+        Some("resumed") => {
+            rests = false;
+            true
+        }
+        _ => true,
+    };
+    let events: Vec<&Value> = events.iter().filter(&mut commanded).collect();
     let count = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
     let check = |what: &str, kind: &str, tally: Tally| {
         let (found, known) = (count(kind), tally.acknowledged);
