@@ -138,7 +138,7 @@ mod tests {
     use serde_json::json;
 
     use crate::ApiOptions;
-    use crate::world::{World, options};
+    use crate::world::{World, options, request};
 
     #[tokio::test]
     async fn pages_follow_one_another() {
@@ -201,6 +201,8 @@ mod tests {
         let (first, _second) = (world.follow(run, None).await, world.follow(run, None).await);
         let path = format!("/v1/runs/{run}/events");
         let stream = [("accept", "text/event-stream")];
+        let opened = world.open(request(Method::GET, &path, &stream, Body::empty())).await;
+        assert_eq!(opened.status(), 503);
         let third = world.call(Method::GET, &path, &stream, Body::empty()).await;
         let detail = "Too many live views are open. Close one, or read the events as JSON";
         assert_eq!(third.problem(), format!("503 too-many-streams: {detail}"));

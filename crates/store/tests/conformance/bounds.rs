@@ -1,13 +1,16 @@
 //! What the embedded store bounds: the queue, and a page of events.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use piton_core::{Command, Event, RunId};
-use piton_store::{Claim, Error, IdempotencyKey, Launch, SqliteOptions, SqliteStore, StepEnd, Store};
+use piton_store::{
+    Claim, Clock, Error, IdempotencyKey, Launch, SqliteOptions, SqliteStore, StepEnd, Store, Synchronous,
+};
 
 use crate::sqlite::Sqlite;
-use crate::world::{Engine, World, commit, launch};
+use crate::world::{Engine, START_MS, World, commit, launch};
 
 const WAITING_MAX: u64 = 10;
 
@@ -139,6 +142,41 @@ async fn the_depth_of_a_queue_that_was_there_before_is_counted_once() {
     let elsewhere = Bounded::another(&bounded.engine, &bounded.world).await;
     assert_eq!(bounded.jobs().await, (10, 10));
     assert!(is_full(&elsewhere.launch(launch("x")).await));
+}
+
+/// How long `launches` took, the middle one in microseconds.
+fn median_us(mut launches: Vec<Duration>) -> u128 {
+    launches.sort();
+    launches[launches.len() / 2].as_micros()
+}
+
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "figures for whoever runs the long version")]
+async fn a_launch_costs_the_same_however_many_wait() {
+    let waiting = if std::env::var_os("PITON_LONG").is_some() { 1_000_000 } else { 250_000 };
+    let options = SqliteOptions { synchronous: Synchronous::Normal, waiting_max: 2_000_000 };
+    let (mut engines, mut stores, mut took) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
+    for jobs in [0, waiting] {
+        let engine = Sqlite::in_a_folder();
+        let store = SqliteStore::open(&engine.url(), options, Clock::told(START_MS)).await.expect("a store");
+        let fill = format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs}) \
+             INSERT INTO jobs SELECT printf('%036d', i), 'launch', 'default', 0, i, i FROM n WHERE {jobs} > 0"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(&mut engine.raw().await).await.expect("filled");
+        engines.push(engine);
+        stores.push(store);
+    }
+    for _ in 0..400 {
+        for (store, took) in stores.iter().zip(&mut took) {
+            let begun = Instant::now();
+            store.launch(launch("x")).await.expect("launched");
+            took.push(begun.elapsed());
+        }
+    }
+    let [few, many] = took.map(median_us);
+    eprintln!("a launch takes {few} µs with nobody waiting and {many} µs with {waiting}");
+    assert!(many < 2 * few, "{few} µs and {many} µs");
 }
 
 #[tokio::test]
