@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use piton_core::{Event, EventError, Interrupt, REDUCER, Run, RunId, Status};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Connection, QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::check::Found;
 use super::rows::{RUN_COLUMNS, run_row, signed};
@@ -171,16 +171,15 @@ impl Pass {
     ) -> Result<(), Fault> {
         let (mut run, mut seq, mut stray) = (after.to_owned(), i64::MAX, String::new());
         loop {
-            let rows = sqlx::query(
-                "SELECT run, seq, at, type, v, body FROM events WHERE (run, seq) > (?1, ?2) AND (?3 IS NULL OR run <= ?3) \
-                 ORDER BY run, seq LIMIT ?4",
-            )
-            .bind(&run)
-            .bind(seq)
-            .bind(last)
-            .bind(EVENTS_PAGE)
-            .fetch_all(&mut *conn)
-            .await?;
+            let mut sql: QueryBuilder<Sqlite> =
+                QueryBuilder::new("SELECT run, seq, at, type, v, body FROM events WHERE (run, seq) > (");
+            sql.push_bind(&run).push(", ").push_bind(seq).push(")");
+            // A bound, and not an OR that there may be none: the search has to end where the page does.
+            if let Some(last) = last {
+                sql.push(" AND run <= ").push_bind(last);
+            }
+            sql.push(" ORDER BY run, seq LIMIT ").push_bind(EVENTS_PAGE);
+            let rows = sql.build().fetch_all(&mut *conn).await?;
             for row in &rows {
                 self.events += 1;
                 let of: &str = row.try_get(0)?;
