@@ -111,7 +111,6 @@ impl Stage {
         assert_eq!(rested["status"], "complete", "round {round}: {rested:#}");
         // The reply to its own request has come in meanwhile, and is dropped.
         self.wake(&frozen, &rested).await;
-        assert_eq!(self.world.run(&id).await, rested, "round {round}");
     }
 
     async fn between_intent_and_sending_and_woken(&mut self, round: u64) {
@@ -180,7 +179,11 @@ impl Stage {
             assert!(said.text.contains("still-acting"), "{}", said.text);
             self.said.refused += 1;
         }
-        assert_eq!(self.world.run(&id).await, run, "round {round}: a refusal changes nothing");
+        assert_eq!(
+            written(&self.world.run(&id).await),
+            written(&run),
+            "round {round}: a refusal changes nothing"
+        );
         assert!(self.ledger.booked(&clerk::account(round), 1).await.is_empty(), "not a byte was sent");
         (frozen, question)
     }
@@ -242,7 +245,7 @@ impl Stage {
             "it says that its step was fenced off: {its_own:#?}"
         );
         let run = self.world.run(&frozen.id).await;
-        assert_eq!(run, *rested, "a write of a worker whose lease was over");
+        assert_eq!(written(&run), written(rested), "a write of a worker whose lease was over");
     }
 
     async fn see_it_end(&mut self, id: &str) -> Value {
@@ -258,6 +261,13 @@ impl Stage {
         let body = json!({ "question": question, "decision": decision });
         self.world.post(&format!("/v1/runs/{id}/answer"), &body).await
     }
+}
+
+/// What every write to a run changes: what it is, how much of it there is, whose it is, and when that was written.
+fn written(run: &Value) -> Vec<&Value> {
+    ["status", "version", "steps", "epoch", "attempt", "owner", "pending", "updated_at"]
+        .map(|name| &run[name])
+        .to_vec()
 }
 
 /// What is in the database itself: along a run's history, the epoch of whoever wrote never falls.
