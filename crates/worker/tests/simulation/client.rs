@@ -11,12 +11,10 @@ use crate::place::Place;
 use crate::story::{Story, agent};
 use crate::universe::Order;
 
-/// Between two looks at a run, at most.
-const THINK_MS: u64 = 400;
-
 /// Looks after one run for ever.
 pub(crate) async fn mind(place: Place, store: Arc<dyn Store>, story: Story, orders: Vec<Planned>) {
     let run = story.run;
+    place.wait(story.launched_at_ms).await;
     loop {
         match store.launch(launch(&story)).await {
             Ok(launched) => {
@@ -62,7 +60,11 @@ impl Order {
 }
 
 async fn think(place: &Place) {
-    let ms = place.universe.state().rng.between(1, THINK_MS);
+    let ms = {
+        let mut state = place.universe.state();
+        let most = state.weather.think_ms;
+        state.rng.between(1, most)
+    };
     place.wait(ms).await;
 }
 

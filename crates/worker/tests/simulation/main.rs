@@ -17,4 +17,5 @@ mod universe;
 mod weather;
 mod world;
 
+mod mutants;
 mod seeds;

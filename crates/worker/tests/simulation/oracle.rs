@@ -27,6 +27,9 @@ struct Witness {
     fold: Run,
     turns: u32,
     ended: BTreeSet<CallId>,
+    /// Somebody's pause, or cancel, stands.
+    is_paused: bool,
+    is_cancelled: bool,
 }
 
 impl Oracle {
@@ -62,6 +65,11 @@ impl Oracle {
         }
         for recorded in &stored.events[known..] {
             witness.see(recorded)?;
+        }
+        let status = witness.fold.status;
+        let goes_on = matches!(status, Status::Running | Status::Complete);
+        if goes_on && (witness.is_paused || witness.is_cancelled) {
+            return Err(format!("it was paused or cancelled, and is {status}"));
         }
         if witness.fold != stored.row.run {
             return Err(format!("its row is not the fold of its events: {:?}", stored.row.run));
@@ -120,12 +128,26 @@ impl Witness {
         let first = &stored.events[0];
         let fold = Run::begin(&first.event).map_err(|error| error.to_string())?;
         let seen = vec![Arc::clone(first)];
-        Ok(Self { stored: Arc::clone(stored), seen, fold, turns: 0, ended: BTreeSet::new() })
+        Ok(Self {
+            stored: Arc::clone(stored),
+            seen,
+            fold,
+            turns: 0,
+            ended: BTreeSet::new(),
+            is_paused: false,
+            is_cancelled: false,
+        })
     }
 
     fn see(&mut self, recorded: &Arc<Recorded>) -> Result<(), String> {
         if recorded.seq != self.seen.len() as u64 + 1 {
             return Err(format!("event {} has number {}", self.seen.len() + 1, recorded.seq));
+        }
+        match &recorded.event {
+            Event::Paused => self.is_paused = true,
+            Event::Resumed { .. } => self.is_paused = false,
+            Event::CancelRequested => self.is_cancelled = true,
+            _ => {}
         }
         let ended = match &recorded.event {
             Event::ModelReplied { turn, .. } => {
@@ -185,17 +207,19 @@ pub(crate) fn is_legal(command: &Command, before: &Run) -> bool {
 }
 
 /// Whether an accepted command leaves its run as it should.
-pub(crate) fn is_carried_out(command: &Command, after: &Run) -> bool {
+pub(crate) fn is_carried_out(command: &Command, before: &Run, after: &Run) -> bool {
     let status = after.status;
+    // A pause stands through an unknown outcome and a quarantine.
+    let rested = if before.was_paused { Status::Paused } else { Status::Running };
     match command {
         Command::Pause => status == Status::Paused,
         Command::Resume | Command::Answer { .. } => status == Status::Running,
         Command::Decide { decision: Decision::Abort, .. } => status == Status::Cancelled,
         Command::Decide { .. } if after.cancel_requested => status == Status::Cancelled,
-        Command::Decide { .. } => status == Status::Running,
+        Command::Decide { .. } => status == rested,
         // An open call is waited for, and an unknown outcome stays in the inbox.
         Command::Cancel if after.has_open_call() => matches!(status, Status::Cancelling | Status::Undecided),
         Command::Cancel => status == Status::Cancelled,
-        Command::Release => matches!(status, Status::Running | Status::Cancelling),
+        Command::Release => status == rested || status == Status::Cancelling,
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use piton_core::{RunId, Status, WorkerId};
 use piton_store::Error;
+use tokio::sync::Notify;
 
 use crate::universe::{Order, State, Universe, What, When};
 
@@ -18,11 +19,14 @@ pub(crate) struct Place {
     /// Unique in the world; 0 is the client's.
     pub(crate) number: u64,
     inside: Arc<Mutex<Inside>>,
+    thawed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Inside {
     pub(crate) crash: Option<Crash>,
+    /// The process stands still, for so long from the next tick on.
+    pub(crate) frozen_ms: Option<u64>,
     /// The worker that the process is at the moment.
     pub(crate) incarnation: Option<WorkerId>,
     /// The status of a run when the process last asked for its version, until a tool is begun on it.
@@ -52,6 +56,7 @@ pub(crate) struct Course {
     pub(crate) after_ms: u64,
     pub(crate) turn: Turn,
     rings_lost: bool,
+    freezes: Option<(When, u64)>,
     orders: Option<(When, RunId, Vec<Order>)>,
 }
 
@@ -68,7 +73,8 @@ pub(crate) enum Turn {
 impl Place {
     pub(crate) fn new(universe: &Arc<Universe>, name: &str, number: u64) -> Self {
         let name = WorkerId::new(name);
-        Self { universe: Arc::clone(universe), name, number, inside: Arc::default() }
+        let universe = Arc::clone(universe);
+        Self { universe, name, number, inside: Arc::default(), thawed: Arc::default() }
     }
 
     pub(crate) const fn is_client(&self) -> bool {
@@ -84,10 +90,31 @@ impl Place {
         self.inside().crash.get_or_insert(Crash { busy_with, own_doing });
     }
 
-    /// Returns if the process lives, and else never.
+    /// From now on the process does nothing until it is thawed.
+    pub(crate) fn freeze(&self, ms: u64) {
+        self.inside().frozen_ms.get_or_insert(ms);
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.inside().frozen_ms = None;
+        self.thawed.notify_waiters();
+    }
+
+    /// Returns once the process goes on: at once if it lives, and never if it crashed.
     pub(crate) async fn alive(&self) {
-        if self.inside().crash.is_some() {
-            std::future::pending::<()>().await;
+        loop {
+            let thawed = self.thawed.notified();
+            let (is_gone, is_frozen) = {
+                let inside = self.inside();
+                (inside.crash.is_some(), inside.frozen_ms.is_some())
+            };
+            if is_gone {
+                std::future::pending::<()>().await;
+            }
+            if !is_frozen {
+                return;
+            }
+            thawed.await;
         }
     }
 
@@ -127,10 +154,7 @@ impl Place {
 
     /// The moment before a call is carried out.
     pub(crate) async fn begin(&self, call: Call, course: &Course) {
-        if course.turn == Turn::CrashesBefore {
-            self.crash(call.run.into_iter().collect(), false);
-        }
-        self.alive().await;
+        self.strike(When::Before, call, course).await;
         self.intervene(course, When::Before);
         let numbers = [self.number, course.number, course.turn as u64];
         self.universe.state().note(call.name, &numbers, || {
@@ -142,8 +166,22 @@ impl Place {
     /// The moment after it was.
     pub(crate) async fn end(&self, call: Call, course: &Course) {
         self.intervene(course, When::After);
-        if course.turn == Turn::CrashesAfter {
-            self.crash(call.run.into_iter().collect(), false);
+        self.strike(When::After, call, course).await;
+    }
+
+    /// The process is gone or stands still, where that is how it goes.
+    async fn strike(&self, now: When, call: Call, course: &Course) {
+        let crashes = match now {
+            When::Before => course.turn == Turn::CrashesBefore,
+            When::After => course.turn == Turn::CrashesAfter,
+        };
+        if !self.universe.state().is_quiet {
+            if crashes {
+                self.crash(call.run.into_iter().collect(), false);
+            }
+            if let Some((_, ms)) = course.freezes.filter(|(when, _)| *when == now) {
+                self.freeze(ms);
+            }
         }
         self.alive().await;
     }
@@ -158,7 +196,7 @@ impl Place {
 
     fn course_of_store_call(&self, call: Call) -> Course {
         let mut state = self.universe.state();
-        let mut course = self.course(&mut state);
+        let mut course = self.course(call, &mut state);
         let State { rng, weather, .. } = &mut *state;
         if rng.chance(weather.store_slow) {
             let ms = rng.between(1, weather.store_slow_ms);
@@ -171,20 +209,26 @@ impl Place {
         } else if course.turn == Turn::Through && rng.chance(weather.unacknowledged) {
             course.turn = Turn::Unacknowledged;
         }
-        let _ = call;
         course
     }
 
     /// What has nothing to do with what is called.
-    pub(crate) fn course(&self, state: &mut State) -> Course {
+    pub(crate) fn course(&self, call: Call, state: &mut State) -> Course {
         let mut course = Course::default();
         if self.is_client() {
             return course;
         }
         state.crossings += 1;
         course.number = state.crossings;
-        if state.rng.chance(state.weather.crash_at_call) {
-            course.turn = if state.rng.chance(500) { Turn::CrashesBefore } else { Turn::CrashesAfter };
+        let State { rng, weather, .. } = &mut *state;
+        if rng.chance(weather.crash_at_call) {
+            course.turn = if rng.chance(500) { Turn::CrashesBefore } else { Turn::CrashesAfter };
+        }
+        // Between the intent and the effect is the worst place to stand still.
+        let often = if matches!(call.name, "commit" | "pay") { 4 } else { 1 };
+        if rng.chance(weather.freeze_at_call * often) {
+            let when = if rng.chance(300) { When::Before } else { When::After };
+            course.freezes = Some((when, rng.between(1, weather.freeze_ms)));
         }
         if let Some(intervention) = state.intervention.take_if(|planned| planned.at == course.number) {
             course.turn = match (&intervention.what, intervention.when) {

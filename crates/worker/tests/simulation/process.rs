@@ -102,9 +102,14 @@ impl Process {
     }
 
     /// The process goes on after having stood still for `ms`: its monotonic clock went on all the while.
-    pub(crate) fn thaw(&mut self, ms: u64) {
+    /// Which of its tasks is the first to see that is chance.
+    pub(crate) fn thaw(&mut self, ms: u64, calls_first: bool) {
         self.standing = Standing::Running;
+        if calls_first {
+            self.place.thaw();
+        }
         self.runtime.block_on(async { tokio::time::advance(Duration::from_millis(ms)).await });
+        self.place.thaw();
     }
 
     pub(crate) fn ask_to_stop(&self) {

@@ -11,9 +11,7 @@ use crate::place::{Call, Place, Turn};
 use crate::story::{Planned, result_of};
 use crate::universe::State;
 
-/// A model call that is quick takes this long at most: about half of them longer than a blink.
-const MODEL_MS: u64 = 50;
-/// The same of a tool.
+/// A call that is quick takes half of this long at most before its effect, and after.
 const TOOL_MS: u64 = 10;
 /// Why a model cannot be asked.
 pub(crate) const MODEL_DOWN: &str = "simulated: the model is down";
@@ -42,9 +40,9 @@ impl Model for SimulatedModel {
         let call = Call { name: "model", run: Some(story.run) };
         let (course, fails) = {
             let mut state = place.universe.state();
-            let mut course = place.course(&mut state);
+            let mut course = place.course(call, &mut state);
             let State { rng, weather, .. } = &mut *state;
-            let most = if rng.chance(weather.model_slow) { weather.model_slow_ms } else { MODEL_MS };
+            let most = if rng.chance(weather.model_slow) { weather.model_slow_ms } else { weather.model_ms };
             course.before_ms = rng.between(1, most.max(1));
             (course, rng.chance(weather.model_fails))
         };
@@ -97,7 +95,7 @@ impl Tools for SimulatedTools {
         let call = Call { name: planned.name, run: Some(run) };
         let (course, fate) = {
             let mut state = place.universe.state();
-            let mut course = place.course(&mut state);
+            let mut course = place.course(call, &mut state);
             (course.before_ms, course.after_ms) = draw_times(&mut state);
             let fate = draw_fate(&mut state);
             (course, fate)

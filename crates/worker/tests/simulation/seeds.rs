@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::universe::Tally;
 use crate::world::{Outcome, Setting, play};
 
 /// Worlds of a test run.
@@ -11,7 +12,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -37,10 +38,7 @@ fn assert_right(seed: u64, outcome: &Outcome) {
 fn one_seed() {
     let seed = number("PITON_SEED").unwrap_or(1);
     let outcome = told(seed);
-    say(&format!(
-        "{} calls, {} deaths, quiet {} ms, hash {:x}",
-        outcome.crossings, outcome.deaths, outcome.quiet_ms, outcome.hash
-    ));
+    say(&format!("{} calls, quiet for {} ms, hash {:x}", outcome.crossings, outcome.quiet_ms, outcome.hash));
     assert_right(seed, &outcome);
 }
 
@@ -55,16 +53,19 @@ fn the_same_seed_tells_the_same_story() {
 fn play_all(first: u64) {
     let seeds = number("PITON_SEEDS").unwrap_or(SEEDS);
     let begun = tokio::time::Instant::now();
-    let (mut crossings, mut deaths, mut longest) = (0, 0, (0, 0));
+    let mut tally = Tally::new();
+    let (mut crossings, mut longest) = (0, (0, 0));
     for seed in (first..=seeds).step_by(2) {
         let outcome = play(Setting::of_seed(seed));
         assert_right(seed, &outcome);
         crossings += outcome.crossings;
-        deaths += outcome.deaths;
         longest = longest.max((outcome.quiet_ms, seed));
+        for (name, times) in outcome.tally {
+            *tally.entry(name).or_default() += times;
+        }
     }
     say(&format!(
-        "{} seeds in {:?}: {crossings} calls, {deaths} deaths; quiet for {} ms at most (seed {})",
+        "{} seeds in {:.1?}: {crossings} calls; quiet for {} ms at most (seed {})\n{tally:#?}",
         seeds.div_ceil(2),
         begun.elapsed(),
         longest.0,

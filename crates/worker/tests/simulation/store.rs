@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Recorded, RunId, WorkerId};
 use piton_store::{
     Bell, Check, Claim, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch, Launched,
-    LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, Store, Verdict,
+    Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, Store, Verdict,
     WorkerRow,
 };
 use piton_testkit::memory::{MemoryStore, Stored};
@@ -44,6 +44,13 @@ impl SimulatedStore {
         let (run, worker, epoch, ordinal, base) = fence;
         let after = self.stored(run, |stored| (stored.key, stored.row.run.version, stored.row.owner.clone()));
         if let (Some(before), Some(after)) = (before, after) {
+            self.place.universe.state().count(match &outcome {
+                Ok(CommitOutcome::Committed { .. }) if before.key >= (epoch, ordinal) => "commit: stood",
+                Ok(CommitOutcome::Committed { .. }) => "commit: written",
+                Ok(CommitOutcome::Behind { .. }) => "commit: behind",
+                Ok(CommitOutcome::Fenced) => "commit: fenced",
+                Err(_) => "commit: failed",
+            });
             let was = (before.key, before.row.run.version, before.row.owner.clone());
             let may = before.row.owner.as_ref() == Some(&worker)
                 && before.row.epoch == epoch
@@ -81,6 +88,10 @@ impl SimulatedStore {
             tables.workers.get(&lost.id).is_some_and(|row| row.expires_at_ms != lost.expires_at_ms)
         });
         let freed = self.inner.recover(lost).await?;
+        self.place.universe.state().count(match lost.why {
+            Lost::LockFree => "recovered: lock free",
+            Lost::LeaseLapsed => "recovered: lease lapsed",
+        });
         let is_gone = self.place.universe.memory.look(|tables| !tables.workers.contains_key(&lost.id));
         if renewed && is_gone {
             self.place.universe.must(Err(format!("{} renewed its lease and was recovered", lost.id)));
@@ -162,6 +173,7 @@ impl Store for SimulatedStore {
         self.place.alive().await;
         let before = self.place.inside().incarnation.replace(worker.id.clone());
         if let Some(before) = before.filter(|before| *before != worker.id) {
+            self.place.universe.state().count("lease lost");
             self.place.universe.memory.unlock(&before);
         }
         self.place.universe.memory.lock(&worker.id);

@@ -15,6 +15,7 @@ pub(crate) struct Story {
     pub(crate) run: RunId,
     pub(crate) turns: Vec<Turn>,
     pub(crate) max_steps: u32,
+    pub(crate) launched_at_ms: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -50,14 +51,16 @@ impl Planned {
 impl Story {
     pub(crate) fn new(seed: u64, number: usize, turns: Vec<Turn>, max_steps: u32) -> Self {
         let id = (u128::from(seed) << 64) | (number as u128 + 1);
-        Self { number, run: RunId::from_uuid(Uuid::from_u128(id)), turns, max_steps }
+        let run = RunId::from_uuid(Uuid::from_u128(id));
+        Self { number, run, turns, max_steps, launched_at_ms: 0 }
     }
 
-    pub(crate) fn draw(rng: &mut Rng, seed: u64, number: usize) -> Self {
+    /// A story of a few turns that is launched within `launched_ms`.
+    pub(crate) fn draw(rng: &mut Rng, seed: u64, number: usize, launched_ms: u64) -> Self {
         let mut line = 0;
         let mut turns = Vec::new();
         let is_poison = rng.chance(30);
-        for _ in 0..rng.between(1, 4) {
+        for _ in 0..rng.between(1, 8) {
             if rng.chance(60) && !matches!(turns.last(), Some(Turn::Text(_))) {
                 turns.push(Turn::Text("Let me think.".to_owned()));
                 continue;
@@ -84,7 +87,8 @@ impl Story {
         last.push(Planned::answer(&format!("story {number} is told")));
         turns.push(Turn::Calls(last));
         let max_steps = if rng.chance(250) { 2 } else { 10 };
-        Self::new(seed, number, turns, u32::try_from(max_steps).expect("a few"))
+        let story = Self::new(seed, number, turns, u32::try_from(max_steps).expect("a few"));
+        Self { launched_at_ms: rng.between(0, launched_ms), ..story }
     }
 
     pub(crate) fn task(&self) -> String {

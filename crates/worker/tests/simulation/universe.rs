@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
-use piton_core::{CallId, Command, Decision, RunId};
+use piton_core::{CallId, Command, Decision, Pending, Refusal, Run, RunId};
 use piton_store::{Clock, CommandError, RunRow, Store};
 use piton_testkit::memory::{Memory, MemoryStore};
 use serde_json::json;
@@ -31,6 +31,8 @@ pub(crate) struct State {
     /// Since the world began: no clock that is set changes this one.
     pub(crate) now_ms: u64,
     pub(crate) weather: Weather,
+    /// No more faults: not those either that were on their way.
+    pub(crate) is_quiet: bool,
     pub(crate) stories: Vec<Story>,
     /// Every call that a story asks for.
     pub(crate) calls: BTreeMap<CallId, (RunId, Planned)>,
@@ -41,9 +43,13 @@ pub(crate) struct State {
     /// Calls that workers made so far, to store, model and tools.
     pub(crate) crossings: u64,
     pub(crate) power_losses: u32,
+    pub(crate) tally: Tally,
     /// The first thing found wrong.
     pub(crate) wrong: Option<String>,
 }
+
+/// How often what happened.
+pub(crate) type Tally = BTreeMap<&'static str, u64>;
 
 /// Something that is to happen at one call.
 #[derive(Debug, Clone)]
@@ -114,8 +120,14 @@ impl Trace {
 }
 
 impl State {
-    pub(crate) fn note(&mut self, name: &str, numbers: &[u64], line: impl FnOnce() -> String) {
+    pub(crate) fn note(&mut self, name: &'static str, numbers: &[u64], line: impl FnOnce() -> String) {
+        self.count(name);
         self.trace.note(self.now_ms, name, numbers, line);
+    }
+
+    /// That it happened at all is part of what a simulation has to show.
+    pub(crate) fn count(&mut self, name: &'static str) {
+        *self.tally.entry(name).or_default() += 1;
     }
 
     pub(crate) fn wrong(&mut self, what: String) {
@@ -204,11 +216,17 @@ impl Universe {
         let done = store.command(run, command.clone()).await;
         let Some(before) = before else { return done };
         let status = before.status;
+        if let Err(CommandError::Refused(why)) = &done {
+            self.state().count(match why {
+                Refusal::StillActing { .. } => "refused: still acting",
+                _ => "refused",
+            });
+        }
         let held = match &done {
             Ok(row) if !oracle::is_legal(&command, &before) => {
                 Err(format!("a run that is {status} took {command:?} and is {}", row.run.status))
             }
-            Ok(row) if !oracle::is_carried_out(&command, &row.run) => {
+            Ok(row) if !oracle::is_carried_out(&command, &before, &row.run) => {
                 Err(format!("{command:?} left a run that was {status} as {}", row.run.status))
             }
             Ok(row) if row.run.status.is_runnable() && !self.has_job(run) => {
@@ -221,17 +239,11 @@ impl Universe {
         done
     }
 
-    fn refused(
-        &self,
-        command: &Command,
-        before: &piton_core::Run,
-        why: &piton_core::Refusal,
-    ) -> Result<(), String> {
+    fn refused(&self, command: &Command, before: &Run, why: &Refusal) -> Result<(), String> {
         let may_still_act = match why {
-            piton_core::Refusal::StillActing { worker } => {
-                let is_begun_by = |front: &piton_core::Pending| {
-                    front.started.as_ref().is_some_and(|started| started.worker == *worker)
-                };
+            Refusal::StillActing { worker } => {
+                let is_begun_by =
+                    |front: &Pending| front.started.as_ref().is_some_and(|started| started.worker == *worker);
                 before.front().is_some_and(is_begun_by)
             }
             _ => false,

@@ -30,7 +30,9 @@ pub(crate) struct Weather {
     pub(crate) tool_unknown: u64,
     /// Per tick: a worker is killed from outside.
     pub(crate) crash: u64,
-    /// Per tick: a worker stands still for up to `freeze_ms`.
+    /// The process stands still before or after any call, for up to `freeze_ms`.
+    pub(crate) freeze_at_call: u64,
+    /// Per tick: a worker stands still.
     pub(crate) freeze: u64,
     pub(crate) freeze_ms: u64,
     /// Per tick: a worker is asked to stop, and another takes its place.
@@ -45,17 +47,41 @@ pub(crate) struct Weather {
     pub(crate) job_lost: u64,
     /// Each time somebody looks at a run: it is paused, resumed or cancelled.
     pub(crate) commands: u64,
+    /// Between two looks at a run, at most.
+    pub(crate) think_ms: u64,
+    /// What a model call takes at most where nothing else is said: half of them longer than a blink.
+    pub(crate) model_ms: u64,
 }
 
 impl Weather {
-    /// About a third of all faults, each more or less often.
+    /// Nothing goes wrong.
+    pub(crate) fn calm() -> Self {
+        Self { think_ms: 100, model_ms: 50, ..Self::default() }
+    }
+
+    /// Workers stand still, for long and above all at the worst moments; nothing else.
+    pub(crate) fn frost(lease_ms: u64) -> Self {
+        let freeze_ms = lease_ms * 8;
+        Self {
+            freeze_at_call: 40,
+            freeze_ms,
+            tool_slow_ms: 100,
+            think_ms: 50,
+            model_ms: 30,
+            ..Self::default()
+        }
+    }
+
+    /// About four tenths of all faults, each more or less often.
     pub(crate) fn draw(rng: &mut Rng, lease_ms: u64) -> Self {
-        let mut rate = |often: u64| if rng.chance(330) { rng.between(1, often) } else { 0 };
+        let mut rate = |often: u64| if rng.chance(400) { rng.between(1, often) } else { 0 };
         let rates: Vec<u64> =
-            [60, 60, 60, 25, 500, 300, 100, 300, 200, 300, 15, 15, 8, 4, 8, 15, 8, 400].map(&mut rate).into();
+            [150, 100, 100, 25, 700, 300, 80, 400, 200, 300, 20, 40, 15, 6, 12, 30, 10, 500, 25]
+                .map(&mut rate)
+                .into();
         // Up to well beyond a lease: whatever waits for it has to be ready to find the world changed.
         let mut long = || {
-            let most = if rng.chance(500) { lease_ms / 3 } else { lease_ms * 3 };
+            let most = if rng.chance(350) { lease_ms / 3 } else { lease_ms * 4 };
             rng.between(5, most)
         };
         Self {
@@ -81,6 +107,9 @@ impl Weather {
             job_twice: rates[15],
             job_lost: rates[16],
             commands: rates[17],
+            freeze_at_call: rates[18],
+            think_ms: rng.between(20, 400),
+            model_ms: rng.between(20, 200),
         }
     }
 }

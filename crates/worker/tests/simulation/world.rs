@@ -17,7 +17,7 @@ use crate::rng::Rng;
 use crate::seams::MODEL_DOWN;
 use crate::store::SimulatedStore;
 use crate::story::Story;
-use crate::universe::{Intervention, State, Trace, Universe};
+use crate::universe::{Intervention, State, Tally, Trace, Universe};
 use crate::weather::Weather;
 
 /// Where the wall clock stands when a world begins.
@@ -53,15 +53,17 @@ impl Setting {
     pub(crate) fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let lease_ms = rng.between(300, 1_200);
-        let stories = rng.between(1, 4);
-        let storm_ms = rng.between(500, 6_000);
+        let stories = rng.between(1, 5);
+        let storm_ms = rng.between(500, 8_000);
+        let weather =
+            if rng.chance(100) { Weather::frost(lease_ms) } else { Weather::draw(&mut rng, lease_ms) };
         let step_timeout_ms = if rng.chance(150) { rng.between(500, 2_000) } else { 30_000 };
         Self {
             seed,
             stories: (0..stories)
                 .map(|number| {
                     let number = usize::try_from(number).expect("a few");
-                    (Story::draw(&mut rng, seed, number), Vec::new())
+                    (Story::draw(&mut rng, seed, number, storm_ms / 2), Vec::new())
                 })
                 .collect(),
             workers: rng.between(1, 3),
@@ -70,7 +72,7 @@ impl Setting {
                 lease_ms,
                 step_timeout_ms,
             },
-            weather: Weather::draw(&mut rng, lease_ms),
+            weather,
             storm_ms,
             tick_ms: (1, rng.between(5, 40)),
             intervention: None,
@@ -92,7 +94,7 @@ pub(crate) struct Outcome {
     /// From the end of the weather to that of the last story.
     pub(crate) quiet_ms: u64,
     pub(crate) histories: Vec<Vec<Event>>,
-    pub(crate) deaths: u64,
+    pub(crate) tally: Tally,
 }
 
 pub(crate) fn play(setting: Setting) -> Outcome {
@@ -114,7 +116,6 @@ struct World {
     quiet_since: Option<u64>,
     /// Nobody is born any more.
     is_closing: bool,
-    deaths: u64,
 }
 
 impl World {
@@ -136,6 +137,7 @@ impl World {
             rng: Rng::new(setting.seed ^ 0x5eed),
             now_ms: 0,
             weather: setting.weather.clone(),
+            is_quiet: false,
             stories,
             calls,
             ledger,
@@ -144,6 +146,7 @@ impl World {
             trace: Trace::new(setting.keep_lines),
             crossings: 0,
             power_losses: 0,
+            tally: Tally::new(),
             wrong: None,
         };
         let universe = Universe::new(Memory::new(setting.mutant), clock, state);
@@ -166,7 +169,6 @@ impl World {
             apart_look_at: 0,
             quiet_since: None,
             is_closing: false,
-            deaths: 0,
         }
     }
 
@@ -203,7 +205,8 @@ impl World {
         let now_ms = self.now_ms();
         self.quiet_since = Some(now_ms);
         let mut state = self.universe.state();
-        state.weather = Weather::default();
+        state.weather = Weather::calm();
+        state.is_quiet = true;
         state.note("calm", &[], || "all faults cease".to_owned());
     }
 
@@ -211,32 +214,7 @@ impl World {
     fn strike(&mut self) {
         let now_ms = self.now_ms();
         for process in &mut self.processes {
-            let place = process.place.clone();
-            match process.standing {
-                Standing::Frozen { since_ms, until_ms }
-                    if until_ms <= now_ms || self.quiet_since.is_some() =>
-                {
-                    self.universe.state().note("thaw", &[place.number], || format!("{} goes on", place.name));
-                    process.thaw(now_ms - since_ms);
-                }
-                Standing::Stopping { until_ms } if until_ms <= now_ms => place.crash(Vec::new(), false),
-                _ => {}
-            }
-            let mut state = self.universe.state();
-            let State { rng, weather, .. } = &mut *state;
-            if rng.chance(weather.crash) {
-                place.crash(Vec::new(), false);
-            } else if process.standing == Standing::Running && rng.chance(weather.freeze) {
-                let until_ms = now_ms + rng.between(1, weather.freeze_ms);
-                process.standing = Standing::Frozen { since_ms: now_ms, until_ms };
-                state.note("freeze", &[place.number], || {
-                    format!("{} stands still until {until_ms}", place.name)
-                });
-            } else if process.standing == Standing::Running && rng.chance(weather.deploy) {
-                process.standing = Standing::Stopping { until_ms: now_ms + SHUTDOWN_MS + GRACE_MS };
-                process.ask_to_stop();
-                state.note("stop", &[place.number], || format!("{} is asked to stop", place.name));
-            }
+            strike(process, now_ms, self.quiet_since.is_some());
         }
         self.set_clock();
         self.tamper_with_jobs();
@@ -363,7 +341,6 @@ impl World {
     }
 
     fn bury(&mut self, process: Process, crash: &crate::place::Crash) {
-        self.deaths += 1;
         let place = process.place.clone();
         let lane = process.lane;
         drop(process);
@@ -439,7 +416,10 @@ impl World {
     /// Whether nobody but the living is registered.
     fn is_tidy(&self) -> bool {
         let living = |worker: &WorkerId| {
-            self.processes.iter().any(|process| process.place.inside().incarnation.as_ref() == Some(worker))
+            self.processes.iter().any(|process| {
+                let inside = process.place.inside();
+                inside.crash.is_none() && inside.incarnation.as_ref() == Some(worker) && !process.has_ended()
+            })
         };
         self.universe.memory.look(|tables| tables.workers.keys().all(living))
     }
@@ -503,7 +483,7 @@ impl World {
 
     fn outcome(self) -> Outcome {
         let now_ms = self.now_ms();
-        let histories = self.universe.memory.look(|tables| {
+        let histories: Vec<Vec<Event>> = self.universe.memory.look(|tables| {
             let histories = tables
                 .runs
                 .values()
@@ -511,6 +491,9 @@ impl World {
             histories.collect()
         });
         let mut state = self.universe.state();
+        for event in histories.iter().flatten() {
+            state.count(event.kind());
+        }
         Outcome {
             hash: state.trace.hash(),
             lines: state.trace.take_lines(),
@@ -518,8 +501,42 @@ impl World {
             crossings: state.crossings,
             quiet_ms: self.quiet_since.map_or(0, |since| now_ms - since),
             histories,
-            deaths: self.deaths,
+            tally: std::mem::take(&mut state.tally),
         }
+    }
+}
+
+/// What happens to one process between two ticks.
+fn strike(process: &mut Process, now_ms: u64, is_quiet: bool) {
+    let place = process.place.clone();
+    let mut state = place.universe.state();
+    match process.standing {
+        Standing::Frozen { since_ms, until_ms } if until_ms <= now_ms || is_quiet => {
+            let calls_first = state.rng.chance(500);
+            state.note("thaw", &[place.number], || format!("{} goes on", place.name));
+            drop(state);
+            return process.thaw(now_ms - since_ms, calls_first);
+        }
+        Standing::Stopping { until_ms } if until_ms <= now_ms => place.crash(Vec::new(), false),
+        _ => {}
+    }
+    let State { rng, weather, .. } = &mut *state;
+    if rng.chance(weather.crash) {
+        place.crash(Vec::new(), false);
+    } else if process.standing != Standing::Running {
+        // One thing at a time.
+    } else if rng.chance(weather.freeze) {
+        place.freeze(rng.between(1, weather.freeze_ms));
+    } else if rng.chance(weather.deploy) {
+        process.standing = Standing::Stopping { until_ms: now_ms + SHUTDOWN_MS + GRACE_MS };
+        process.ask_to_stop();
+        state.note("stop", &[place.number], || format!("{} is asked to stop", place.name));
+    }
+    let frozen_ms = place.inside().frozen_ms;
+    if let Some(ms) = frozen_ms.filter(|_| !matches!(process.standing, Standing::Frozen { .. })) {
+        let until_ms = now_ms + ms;
+        process.standing = Standing::Frozen { since_ms: now_ms, until_ms };
+        state.note("freeze", &[place.number], || format!("{} stands still until {until_ms}", place.name));
     }
 }
 
