@@ -5,8 +5,14 @@ use std::path::PathBuf;
 use crate::shell::{Done, cmd, first_line, run, say};
 
 /// Programs with which tests make faults from outside, with the package that each comes in.
-const FAULTS: [(&str, &str); 4] =
-    [("strace", "strace"), ("mkfs.ext4", "e2fsprogs"), ("mount", "mount"), ("python3", "python3-minimal")];
+const FAULTS: [(&str, &str); 6] = [
+    ("strace", "strace"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mount", "mount"),
+    ("python3", "python3-minimal"),
+    ("faketime", "faketime"),
+    ("sqlite3", "sqlite3"),
+];
 
 /// Installs what the tests of faults from outside use. A test that finds it missing all the same says so, and that it
 /// was skipped.
@@ -20,7 +26,7 @@ pub(crate) fn faults() {
         return;
     }
     let packages = missing.join(" ");
-    say(&format!("tests of full disks, lost power and failing calls need {packages}"));
+    say(&format!("tests of full disks, lost power, failing calls and wrong clocks need {packages}"));
     if let Err(failure) = install(&packages) {
         say(&format!("{failure}: those tests will say that they were skipped"));
     }
