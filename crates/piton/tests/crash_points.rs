@@ -22,7 +22,9 @@ const DATABASE: [&str; 6] = ["pwrite64", "fsync", "fdatasync", "ftruncate", "unl
 const NETWORK: [&str; 7] = ["connect", "accept4", "sendto", "sendmsg", "writev", "recvfrom", "shutdown"];
 /// Rounds at once.
 const AT_ONCE: usize = 2;
-/// Points of a short sweep, for each of the two processes.
+/// Points of a short sweep, for each of the two processes: all of the kinds of which there are few, such as a
+/// connection for each effect, and so many of the others.
+const FEW: usize = 8;
 const SAMPLE: usize = 6;
 
 /// Right before the `nth` call of this sort that one thread of the victim makes.
@@ -141,8 +143,12 @@ async fn points_of_the_story(undisturbed: &Tale) -> Vec<Point> {
         if std::env::var_os("PITON_LONG").is_some() {
             chosen.extend(all);
         } else {
-            let every = all.len().div_ceil(SAMPLE);
-            chosen.extend(all.into_iter().skip(every / 2).step_by(every));
+            let count = |call: &str| all.iter().filter(|point| point.call == call).count();
+            let (few, many): (Vec<_>, Vec<_>) =
+                all.iter().cloned().partition(|point| count(&point.call) <= FEW);
+            let every = many.len().div_ceil(SAMPLE);
+            chosen.extend(few);
+            chosen.extend(many.into_iter().skip(every / 2).step_by(every));
         }
     }
     chosen

@@ -5,6 +5,8 @@
 //! The person in it only reacts to what they see, so the story gets to its end whichever process dies on the way, and
 //! what is left to compare is the history.
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -39,6 +41,8 @@ pub struct Story {
     cancelled: Option<String>,
     is_over: bool,
     said: Said,
+    /// How often each command was acknowledged, by the event that it makes.
+    acknowledged: BTreeMap<&'static str, u32>,
 }
 
 impl Story {
@@ -92,7 +96,14 @@ impl Story {
             Say::answer("never said").held_by(&never),
         ];
         model.script(CANCELLED, cancelled);
-        Self { gate, long: None, cancelled: None, is_over: false, said: Said::default() }
+        Self {
+            gate,
+            long: None,
+            cancelled: None,
+            is_over: false,
+            said: Said::default(),
+            acknowledged: BTreeMap::new(),
+        }
     }
 
     /// Whether both runs are at their end.
@@ -136,15 +147,19 @@ impl Story {
     ) -> Option<()> {
         match run["status"].as_str()? {
             "running" if is_before_gate(run) && !was_paused(run, eyes).await? => {
-                command(run, "pause", hands).await
+                self.command(run, "pause", "paused", hands).await
             }
             "running" => Some(()),
             "paused" => {
                 self.gate.open();
                 // A worker that still holds it is about to record the reply that it was paused in.
-                if run["owner"].is_null() { command(run, "resume", hands).await } else { Some(()) }
+                if run["owner"].is_null() {
+                    self.command(run, "resume", "resumed", hands).await
+                } else {
+                    Some(())
+                }
             }
-            "max_steps_reached" => command(run, "resume", hands).await,
+            "max_steps_reached" => self.command(run, "resume", "resumed", hands).await,
             "waiting_human_input" | "undecided" => {
                 self.said.attend(hands, ledger, |_| "blue".to_owned()).await;
                 Some(())
@@ -157,10 +172,20 @@ impl Story {
         match run["status"].as_str()? {
             "cancelled" => self.is_over = true,
             "running" if ledger.booked(ACCOUNT, CANCELLED_LINE).await.is_empty() => {}
-            "running" => return command(run, "cancel", hands).await,
+            "running" => return self.command(run, "cancel", "cancel_requested", hands).await,
             "undecided" => self.said.attend(hands, ledger, |_| "blue".to_owned()).await,
             "cancelling" => {}
             status => panic!("the second run is {status}: {run:#}"),
+        }
+        Some(())
+    }
+
+    /// A refusal is no matter: the next look sees why.
+    async fn command(&mut self, run: &Value, verb: &str, event: &'static str, hands: &Caller) -> Option<()> {
+        let path = format!("/v1/runs/{}/{verb}", run["id"].as_str()?);
+        let reply = hands.try_send(hands.request(Method::POST, &path)).await.ok()?;
+        if reply.status == 200 {
+            *self.acknowledged.entry(event).or_default() += 1;
         }
         Some(())
     }
@@ -178,7 +203,20 @@ impl Story {
             assert_eq!(clerk::trouble_with_events(0, &events), Vec::<String>::new(), "{events:#?}");
             tale.add(&run, &events);
         }
+        self.nothing_acknowledged_is_missing(&tale);
         tale
+    }
+
+    /// Each command that was acknowledged is an event of its own.
+    fn nothing_acknowledged_is_missing(&self, tale: &Tale) {
+        let said = [
+            ("human_answered", self.said.answered),
+            ("outcome_decided", self.said.happened + self.said.did_not_happen),
+        ];
+        for (kind, acknowledged) in said.into_iter().chain(self.acknowledged.iter().map(|(k, n)| (*k, *n))) {
+            let there = tale.types.iter().filter(|seen| *seen == kind).count();
+            assert!(there >= acknowledged as usize, "{acknowledged} acknowledged, {there} there: {kind}");
+        }
     }
 
     /// What is wrong with the ledger when the story is over: each line is to be there exactly once.
@@ -196,12 +234,6 @@ impl Story {
 
 async fn launch(tag: &str, hands: &Caller) -> Option<String> {
     hands.try_launch(tag, &format!("[{tag}] Tell it."), "teller").await
-}
-
-/// A refusal is no matter: the next look sees why.
-async fn command(run: &Value, verb: &str, hands: &Caller) -> Option<()> {
-    let path = format!("/v1/runs/{}/{verb}", run["id"].as_str()?);
-    hands.try_send(hands.request(Method::POST, &path)).await.ok().map(drop)
 }
 
 /// Whether the model is being asked, or about to be, for the reply that the gate holds.
