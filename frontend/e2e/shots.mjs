@@ -20,6 +20,7 @@ const PAGES = {
   'run-question': `/runs/${idOf('waiting_human_input', 'Book')}`,
   'run-stuck': `/runs/${idOf('waiting_human_input', 'by nothing')}`,
   'run-unknown': `/runs/${idOf('undecided')}`,
+  'run-quarantined': `/runs/${idOf('quarantined')}`,
   'run-failed': `/runs/${idOf('failed')}`,
   'run-running': `/runs/${idOf('running')}`,
   'run-hostile': `/runs/${idOf('complete', '<script')}`,

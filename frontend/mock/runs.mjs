@@ -76,6 +76,7 @@ class Run {
       error,
       final_answer: answer,
       question,
+      was_paused: false,
       pending: pending.map(({ id, call_id, name, arguments: text }) => ({
         id,
         call_id,
@@ -90,6 +91,22 @@ class Run {
       updated_at: time(this.updated_ms),
       finished_at: time(this.finished_ms),
     };
+  }
+
+  /** What a run that was quarantined or has an unknown outcome went through. */
+  lost() {
+    const end = this.events.findLast(({ type }) => type === 'quarantined' || type === 'outcome_unknown');
+    if (!end) return [];
+    const blamed = end.type === 'quarantined';
+    return (blamed ? [1, 2, 3] : [1]).map((attempt) => ({
+      worker: `w-7f3${attempt}`,
+      epoch: attempt,
+      attempt,
+      version: end.id - 1,
+      at: end.at,
+      how: blamed ? 'signal 6 (SIGABRT)' : 'signal 9 (SIGKILL)',
+      blamed,
+    }));
   }
 
   context() {
@@ -128,6 +145,7 @@ function fold(state, { type, data, at }, run) {
     stuck: kind === 'question' ? (state.stuck ?? null) : null,
     call: about(),
     started: kind === 'question' ? null : { worker: 'w-7f3a', epoch: 2, attempt: 1, at },
+    still_acting: null,
   });
   const folds = {
     model_replied() {

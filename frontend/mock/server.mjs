@@ -74,6 +74,7 @@ async function answer(state, request, response) {
 function oneRun(state, { request, response, url, id, verb, given }) {
   const run = state.runs.find(id);
   if (verb === undefined) return json(response, 200, run.shown());
+  if (verb === 'lost-attempts') return json(response, 200, { lost_attempts: run.lost() });
   if (verb === 'context') return json(response, 200, { items: run.context() });
   if (verb !== 'events') return json(response, 200, state.runs.command(run, verb, given));
   const after = Number(request.headers['last-event-id'] ?? url.searchParams.get('after') ?? 0);

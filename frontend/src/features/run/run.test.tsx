@@ -227,7 +227,7 @@ describe('a run', () => {
     });
     openPage(PATH);
     const line = (await screen.findByText('Its worker vanished')).closest('li') as HTMLElement;
-    expect(line).toHaveTextContent('w-1 (signal 9 (SIGKILL)) after event 1, in attempt 1; attempt 2 went on');
+    expect(line).toHaveTextContent('w-1 (signal 9 (SIGKILL)) after event 1; attempt 2 went on');
     expect(line.nextElementSibling).toHaveTextContent('Paused');
   });
 

@@ -252,7 +252,7 @@ function LostLine({ lost: { attempt, next } }: { lost: Lost }) {
           <span className="text-muted">
             {' · '}
             <Untrusted text={attempt.worker} /> (<Untrusted text={attempt.how} />) after event{' '}
-            {attempt.version}, in attempt {attempt.attempt}
+            {attempt.version}
             {next !== null && `; attempt ${next} went on`}
           </span>
         </p>
