@@ -9,7 +9,7 @@ use piton_store::{Launch, RunRow, Store};
 
 use crate::place::Place;
 use crate::story::{Story, agent};
-use crate::universe::Order;
+use crate::universe::{Order, Universe};
 
 /// Looks after one run for ever.
 pub(crate) async fn mind(place: Place, store: Arc<dyn Store>, story: Story, orders: Vec<Planned>) {
@@ -53,7 +53,7 @@ impl Order {
             Self::Pause => Some(Command::Pause),
             Self::Resume => Some(Command::Resume),
             Self::Cancel => Some(Command::Cancel),
-            Self::Answer => Some(place.universe.answer_to(row)),
+            Self::Answer => Some(Universe::answer_to(row)),
             Self::Decide => place.universe.decision_on(row),
         }
     }
@@ -79,7 +79,7 @@ fn next_command(place: &Place, row: &RunRow) -> Option<Command> {
             0 => Some(Command::Cancel),
             1..=5 => Some(Command::Pause),
             6..=7 => Some(Command::Resume),
-            8 => Some(place.universe.answer_to(row)),
+            8 => Some(Universe::answer_to(row)),
             _ => Some(Command::Decide {
                 question: row.open_question().or(row.run.front().map(|front| front.call.id))?,
                 decision: Decision::Abort,
@@ -87,7 +87,7 @@ fn next_command(place: &Place, row: &RunRow) -> Option<Command> {
         };
     }
     match row.run.status {
-        Status::WaitingHumanInput => Some(place.universe.answer_to(row)),
+        Status::WaitingHumanInput => Some(Universe::answer_to(row)),
         Status::Undecided => place.universe.decision_on(row),
         Status::Paused | Status::Failed | Status::MaxStepsReached => Some(Command::Resume),
         Status::Running | Status::Cancelling => None,

@@ -125,6 +125,15 @@ impl Place {
         self.alive().await;
     }
 
+    /// Waits for a slow store, which is slow no longer when all faults cease.
+    async fn wait_for_store(&self, mut ms: u64) {
+        const PART_MS: u64 = 20;
+        while ms > 0 && !self.universe.state().is_quiet {
+            self.wait(ms.min(PART_MS)).await;
+            ms = ms.saturating_sub(PART_MS);
+        }
+    }
+
     /// A call to the store.
     pub(crate) async fn cross<T, E: From<Error>>(
         &self,
@@ -134,7 +143,7 @@ impl Place {
         self.alive().await;
         let course = self.course_of_store_call(call);
         let power_losses = self.universe.state().power_losses;
-        self.wait(course.before_ms).await;
+        self.wait_for_store(course.before_ms).await;
         self.begin(call, &course).await;
         if course.turn == Turn::Fails {
             return Err(Error::Unavailable("simulated: nothing was done".to_owned()).into());
@@ -143,7 +152,7 @@ impl Place {
         let done = carry_out.await;
         self.universe.memory.hush(false);
         self.end(call, &course).await;
-        self.wait(course.after_ms).await;
+        self.wait_for_store(course.after_ms).await;
         // The server that a client speaks with goes with the power, too.
         let is_cut_off = self.is_client() && power_losses != self.universe.state().power_losses;
         if course.turn == Turn::Unacknowledged || is_cut_off {

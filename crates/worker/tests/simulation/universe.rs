@@ -163,7 +163,7 @@ impl Universe {
             Order::Pause => Command::Pause,
             Order::Resume => Command::Resume,
             Order::Cancel => Command::Cancel,
-            Order::Answer => self.answer_to(&row),
+            Order::Answer => Self::answer_to(&row),
             Order::Decide => match self.decision_on(&row) {
                 Some(decision) => decision,
                 None => return,
@@ -179,13 +179,9 @@ impl Universe {
         }
     }
 
-    /// An answer to the question that `row` shows as open, or to none.
-    pub(crate) fn answer_to(&self, row: &RunRow) -> Command {
-        let answer = "go on".to_owned();
-        if let Some(call) = row.open_question() {
-            self.state().ledger.may_be_shown(call, json!({ "answer": answer }).to_string());
-        }
-        Command::Answer { question: row.open_question(), answer }
+    /// An answer to the question that `row` shows as open, or to whichever is open by then.
+    pub(crate) fn answer_to(row: &RunRow) -> Command {
+        Command::Answer { question: row.open_question(), answer: "go on".to_owned() }
     }
 
     /// What somebody who looks the call up says of it: the truth. `None` while that is not known.
@@ -215,6 +211,10 @@ impl Universe {
         let before = self.memory.look(|tables| tables.runs.get(&run).map(|stored| stored.row.run.clone()));
         let done = store.command(run, command.clone()).await;
         let Some(before) = before else { return done };
+        if let (Ok(_), Command::Answer { answer, .. }, Some(open)) = (&done, &command, &before.interrupt) {
+            let output = json!({ "answer": answer }).to_string();
+            self.state().ledger.may_be_shown(open.call(), output);
+        }
         let status = before.status;
         if let Err(CommandError::Refused(why)) = &done {
             self.state().count(match why {

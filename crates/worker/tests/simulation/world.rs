@@ -413,8 +413,11 @@ impl World {
         })
     }
 
-    /// Whether nobody but the living is registered.
+    /// Whether nobody is about to go, and nobody but the living is registered.
     fn is_tidy(&self) -> bool {
+        if self.processes.iter().any(|process| process.standing != Standing::Running) {
+            return false;
+        }
         let living = |worker: &WorkerId| {
             self.processes.iter().any(|process| {
                 let inside = process.place.inside();
