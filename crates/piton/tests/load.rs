@@ -144,6 +144,7 @@ async fn watched<T>(
 fn report(when: &str, watched: Watched, rest: (f64, f64), look_max: Duration) {
     let (run, list): (Spread, Spread) =
         (watched.run.into_iter().collect(), watched.list.into_iter().collect());
+    eprintln!("{when}: GET of a run {run}; of the list {list}");
     for (what, spread) in [("a run", run), ("the list", list)] {
         assert!(spread.percentile(99.0) < look_max, "{when}: a look at {what}: {spread}");
     }
