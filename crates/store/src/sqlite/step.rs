@@ -67,22 +67,25 @@ impl Transact for TakeJobs {
         .bind(now_ms)
         .fetch_all(&mut *conn)
         .await?;
-        let mut claims = Vec::with_capacity(rows.len());
+        let (mut claims, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
         for row in rows {
             let id: String = row.try_get(0)?;
-            let corrupt = |error: &dyn std::fmt::Display| Fault::Corrupt(format!("run {id}: {error}"));
             let place = kinds.iter().position(|(run, _)| *run == id).unwrap_or(usize::MAX);
-            claims.push((
-                place,
-                Claim {
-                    run: RunId::from_str(&id).map_err(|error| corrupt(&error))?,
-                    fold: serde_json::from_str(row.try_get(1)?).map_err(|error| corrupt(&error))?,
-                    epoch: epoch(row.try_get(2)?),
-                    attempt: row.try_get(3)?,
-                    ordinal: 1,
-                    kind: kinds.get(place).map_or(JobKind::Step, |(_, kind)| *kind),
-                },
-            ));
+            let (Ok(run), Ok(fold)) = (RunId::from_str(&id), serde_json::from_str(row.try_get(1)?)) else {
+                tracing::error!(run = %id, "a run's row cannot be read: piton doctor --repair writes it anew");
+                unreadable.push(id);
+                continue;
+            };
+            let kind = kinds.get(place).map_or(JobKind::Step, |(_, kind)| *kind);
+            let (epoch, attempt) = (epoch(row.try_get(2)?), row.try_get(3)?);
+            claims.push((place, Claim { run, fold, epoch, attempt, ordinal: 1, kind }));
+        }
+        if !unreadable.is_empty() {
+            // The others do not wait for it: it has no job now until the next sweep gives it one.
+            sqlx::query("UPDATE runs SET owner = NULL, attempt = max(attempt - 1, 0) WHERE id IN (SELECT value FROM json_each(?))")
+                .bind(serde_json::Value::from(unreadable).to_string())
+                .execute(&mut *conn)
+                .await?;
         }
         claims.sort_by_key(|(place, _)| *place);
         Ok((claims.into_iter().map(|(_, claim)| claim).collect(), None))

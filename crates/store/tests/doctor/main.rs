@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use piton_core::{Command, Event, Run, Status};
-use piton_store::{Clock, Examination, Lost, StepEnd, Store, WorkerLock};
+use piton_store::{Clock, Examination, Lane, Lost, StepEnd, Store, WorkerLock};
 use world::{LEASE_MS, STEP_LIMIT_MS, World, began, claim, commit, launch, open, register, replied};
 
 const FOLDS: &str = "every run is the fold of its events";
@@ -131,6 +131,22 @@ async fn a_row_that_is_not_the_fold_of_its_events_is_written_anew() {
     let row = world.store.run(world.runs.complete).await.expect("read").expect("a run");
     assert_eq!((row.run.status, row.finished_at_ms), (Status::Complete, Some(world::START_MS)));
     assert_eq!(claim(&world.store, "w").await.run, world.runs.due, "the other one has no job any more");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_holds_up_no_other_run() {
+    let world = World::new().await;
+    world.damage("UPDATE runs SET fold = 'junk' WHERE id = '<due>'").await;
+    let other = launch(&world.store, "other").await;
+    let claimed = async || {
+        let claims =
+            world.store.claim(&piton_core::WorkerId::new("w"), Lane::Common, 10).await.expect("claimed");
+        claims.iter().map(|claim| claim.run).collect::<Vec<_>>()
+    };
+    assert_eq!(claimed().await, [other]);
+    let repairs = world.repair().await;
+    assert!(repairs.len() == 1 && repairs[0].done, "{repairs:?}");
+    assert_eq!(claimed().await, [world.runs.due]);
 }
 
 #[tokio::test]
@@ -408,7 +424,7 @@ async fn one_life(store: &piton_store::SqliteStore, name: &str, steps: &AtomicU3
             let _raced = store.command(run, Command::Pause).await;
         }
         store.renew(&worker, clock.now_ms() + LEASE_MS).await.expect("renewed");
-        for claim in store.claim(&worker, piton_store::Lane::Common, 2).await.expect("claimed") {
+        for claim in store.claim(&worker, Lane::Common, 2).await.expect("claimed") {
             let tool = if claim.fold.turns == 0 { "sum" } else { "final_answer" };
             let mut facts: Vec<Event> = Vec::new();
             if let Some(front) = claim.fold.front() {
