@@ -138,7 +138,7 @@ fn open_interrupt(run: &Run, question: Option<CallId>, wanted: Status) -> Result
         return Err(Refusal::NotWaiting { status: run.status });
     };
     match question {
-        Some(named) if named != open.call() => Err(Refusal::OtherQuestion { open: open.call() }),
+        Some(named) if named != open.id() => Err(Refusal::OtherQuestion { open: open.id() }),
         // An unknown outcome is not answered by accident: its id has to be named.
         None if run.status != wanted => Err(Refusal::NotWaiting { status: run.status }),
         _ => Ok(open),

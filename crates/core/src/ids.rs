@@ -42,6 +42,11 @@ impl CallId {
         Self(Uuid::new_v5(&run.0, format!("{turn}/{index}").as_bytes()))
     }
 
+    /// The id of the question about this call that event number `seq` put.
+    pub fn asked(self, seq: u64) -> Self {
+        Self(Uuid::new_v5(&self.0, format!("asked/{seq}").as_bytes()))
+    }
+
     /// The id of the question that Piton itself puts after this call.
     pub(crate) fn of_question(self) -> Self {
         Self(Uuid::new_v5(&self.0, b"stuck"))

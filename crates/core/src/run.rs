@@ -45,12 +45,30 @@ pub struct Started {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Interrupt {
-    Question { call: CallId, question: String },
-    UnknownOutcome { call: CallId, reason: String },
+    Question {
+        call: CallId,
+        question: String,
+    },
+    UnknownOutcome {
+        call: CallId,
+        reason: String,
+        /// The number of the event that asked. A call that is made again may come back as another question.
+        #[serde(default)]
+        asked: u64,
+    },
 }
 
 impl Interrupt {
-    /// The id an answer has to name.
+    /// The id an answer has to name: of this very asking, so that what was said of one try at a call is never taken
+    /// for a word on the next.
+    pub fn id(&self) -> CallId {
+        match self {
+            Self::Question { call, .. } => *call,
+            Self::UnknownOutcome { call, asked, .. } => call.asked(*asked),
+        }
+    }
+
+    /// The call it is about.
     pub const fn call(&self) -> CallId {
         match self {
             Self::Question { call, .. } | Self::UnknownOutcome { call, .. } => *call,
@@ -250,7 +268,8 @@ impl Run {
                 if self.front_mut(*call)?.started.is_none() {
                     return Err("the call was not begun");
                 }
-                self.interrupt = Some(Interrupt::UnknownOutcome { call: *call, reason: reason.clone() });
+                let (call, reason, asked) = (*call, reason.clone(), self.version + 1);
+                self.interrupt = Some(Interrupt::UnknownOutcome { call, reason, asked });
                 self.was_paused |= self.status == Status::Paused;
                 self.status = Status::Undecided;
                 Ok(())

@@ -33,7 +33,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 fn command(run: &Run, pick: u8) -> Command {
-    let question = run.interrupt.as_ref().map(piton_core::Interrupt::call);
+    let question = run.interrupt.as_ref().map(piton_core::Interrupt::id);
     let stale = CallId::derive(run_id(), 99, 0);
     match pick % 9 {
         0 => Command::Pause,

@@ -169,14 +169,14 @@ fn a_call_that_another_epoch_began_is_never_begun_again_by_itself() {
     assert_eq!(next(&world.run, Epoch(1)), Next::Rest, "our own: its result is on its way");
     assert_eq!(world.settle(Epoch(2)), Next::Rest);
     assert_eq!(world.run.status, Status::Undecided);
-    let question = world.run.interrupt.as_ref().expect("a question").call();
+    let question = world.run.interrupt.as_ref().expect("a question").id();
     let answer = Command::Answer { question: Some(question), answer: "yes".to_owned() };
     assert_eq!(world.command(&answer), Err(Refusal::OtherKind { wanted: "a decision" }));
     assert!(matches!(world.command(&Command::Resume), Err(Refusal::NotInStatus { .. })));
     let again = Command::Decide { question, decision: Decision::DidNotHappen };
     let mut not = world.clone();
     not.command(&again).expect("decided");
-    assert!(matches!(not.settle(Epoch(3)), Next::CallTool(call) if call.id == question));
+    assert!(matches!(not.settle(Epoch(3)), Next::CallTool(call) if call.name == "pay"));
     let happened = Command::Decide { question, decision: Decision::Happened { result: json!("r-1") } };
     world.command(&happened).expect("decided");
     assert_eq!(world.settle(Epoch(3)), Next::CallModel);
@@ -197,7 +197,7 @@ fn a_cancel_waits_for_an_open_call() {
     let mut lost = world.clone();
     lost.settle(Epoch(2));
     assert_eq!(lost.run.status, Status::Undecided, "the unknown outcome lies in the inbox");
-    let question = lost.run.interrupt.as_ref().expect("a question").call();
+    let question = lost.run.interrupt.as_ref().expect("a question").id();
     lost.command(&Command::Decide { question, decision: Decision::Happened { result: json!(1) } })
         .expect("decided");
     assert_eq!(lost.run.status, Status::Cancelled);
@@ -280,7 +280,7 @@ fn paused_then_unknown() -> World {
 }
 
 fn decide(world: &mut World, decision: Decision) {
-    let question = world.run.interrupt.as_ref().expect("a question").call();
+    let question = world.run.interrupt.as_ref().expect("a question").id();
     world.command(&Command::Decide { question, decision }).expect("decided");
 }
 

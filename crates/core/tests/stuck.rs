@@ -92,7 +92,7 @@ fn a_humans_word_ends_the_row_of_errors() {
     world.reply(None, &[("p", "pay", "{}")]);
     world.started(Epoch(1));
     world.settle(Epoch(2));
-    let open = world.run.interrupt.as_ref().expect("an unknown outcome").call();
+    let open = world.run.interrupt.as_ref().expect("an unknown outcome").id();
     let happened = Decision::Happened { result: json!("paid") };
     world.command(&Command::Decide { question: open, decision: happened }).expect("decided");
     (7..=9).for_each(|turn| assert_eq!(fail(&mut world, turn), Next::CallModel));
@@ -354,7 +354,7 @@ fn an_answer_a_decision_and_a_cancel_are_taken_beyond_the_last_event() {
     unknown.reply(None, &[("p", "pay", "{}")]);
     unknown.started(Epoch(1));
     unknown.settle(Epoch(2));
-    let open = unknown.run.interrupt.as_ref().expect("an unknown outcome").call();
+    let open = unknown.run.interrupt.as_ref().expect("an unknown outcome").id();
     let mut cancelled = unknown.clone();
     unknown.command(&Command::Decide { question: open, decision: Decision::DidNotHappen }).expect("decided");
     unknown.settle(Epoch(2));

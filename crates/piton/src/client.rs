@@ -98,6 +98,8 @@ pub(crate) struct LostAttempt {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Call {
+    /// Its idempotency key.
+    pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) arguments: String,
 }

@@ -10,14 +10,15 @@ pub(crate) fn question_text(question: &Question) -> Vec<String> {
     let mut lines = vec!["It is not known whether this call took effect:".to_owned()];
     if let Some(call) = &question.call {
         lines.push(format!("  {} {}", call.name, call.arguments));
+        lines.push(format!("  its key is {}", call.id));
     }
     let begun = question.started.as_ref().map(|started| {
         format!(
-            "begun {} by worker {}, in attempt {} under epoch {}; ",
+            "  begun {} by worker {}, in attempt {} under epoch {}",
             started.at, started.worker, started.attempt, started.epoch
         )
     });
-    lines.push(format!("  {}its key is {}", begun.unwrap_or_default(), question.id));
+    lines.extend(begun);
     lines.push(format!("  why: {}", question.text));
     if let Some(worker) = &question.still_acting {
         lines.push(format!(

@@ -243,21 +243,23 @@ async fn an_unknown_outcome_is_shown_with_all_there_is_to_know_and_decided() {
     world.kill_worker(worker);
     let run = world.until(&id, &["undecided"]).await;
     let started = &run["question"]["started"];
-    let (began, key) =
-        (started["worker"].as_str().expect("a worker"), run["question"]["id"].as_str().expect("an id"));
+    let [began, question, key] = [&started["worker"], &run["question"]["id"], &run["question"]["call"]["id"]]
+        .map(|member| member.as_str().expect("a text"));
+    assert_ne!(question, key, "the question is about this try at the call, and no other");
 
     let server = world.url("");
     let shown = succeeded(&world.cli(&["runs", "show", &id, "--server", &server]).await);
     for said in [
         r#"  book {"account":"a"}"#.to_owned(),
         format!(
-            "begun {} by worker {began}, in attempt 1 under epoch 1; its key is {key}",
+            "begun {} by worker {began}, in attempt 1 under epoch 1",
             started["at"].as_str().expect("a time")
         ),
+        format!("its key is {key}"),
         format!("why: worker {began} began book and its result was never recorded"),
         format!("worker {began} vanished (its process ended) after event 3; attempt 2 went on"),
         format!(
-            "piton runs answer {id} --question {key} --decision happened --result \"…\" (or did-not-happen to call it again, or abort)"
+            "piton runs answer {id} --question {question} --decision happened --result \"…\" (or did-not-happen to call it again, or abort)"
         ),
     ] {
         assert!(shown.contains(&said), "{said:?} is not in\n{shown}");

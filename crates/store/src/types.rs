@@ -352,6 +352,6 @@ impl RunRow {
 
     /// The question's id, where one is open.
     pub fn open_question(&self) -> Option<CallId> {
-        self.run.interrupt.as_ref().map(Interrupt::call)
+        self.run.interrupt.as_ref().map(Interrupt::id)
     }
 }

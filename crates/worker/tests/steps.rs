@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use piton_core::{
-    Agent, CallId, Command, Decision, EffectClass, Event, RunId, Status, ToolKind, ToolSpec, WorkerId,
+    Agent, CallId, Command, Decision, EffectClass, Event, Refusal, RunId, Status, ToolKind, ToolSpec,
+    WorkerId,
 };
 use piton_model::{Api, ModelClient, ModelConfig};
-use piton_store::{Clock, Lane, Launch, RunRow, SqliteOptions, SqliteStore, Store};
+use piton_store::{Clock, CommandError, Lane, Launch, RunRow, SqliteOptions, SqliteStore, Store};
 use piton_testkit::{Call, Fault, Gate, Say, ScriptedModel, deadline};
 use piton_tools::{Registry, RegistryOptions, Tool, ToolError, ToolInput};
 use piton_worker::{Deps, Tools, WorkerOptions};
@@ -438,15 +439,21 @@ async fn an_unknown_outcome_that_did_not_happen_is_called_again_with_the_same_ke
     let worker = world.worker();
     let row = world.until(run, Status::Undecided).await;
     let question = row.open_question().expect("a question");
-    assert_eq!(question, CallId::derive(run, 1, 0));
     world.command(run, Command::Decide { question, decision: Decision::DidNotHappen }).await;
     let mut rings = world.store.bell().events();
     while world.payments.load(Ordering::SeqCst) < 2 {
         let _ = tokio::time::timeout(Duration::from_millis(100), rings.heard()).await;
     }
     let row = world.until(run, Status::Undecided).await;
-    assert_eq!(row.open_question(), Some(question));
-    world.command(run, Command::Decide { question, decision: Decision::Abort }).await;
+    let anew = row.open_question().expect("a question");
+    assert_eq!(row.run.front().map(|front| front.call.id), Some(CallId::derive(run, 1, 0)), "the same key");
+    let stale = Command::Decide { question, decision: Decision::DidNotHappen };
+    let refused = world.store.command(run, stale).await;
+    assert!(
+        matches!(refused, Err(CommandError::Refused(Refusal::OtherQuestion { open })) if open == anew),
+        "what was said of the first try is no word on the second: {refused:?}"
+    );
+    world.command(run, Command::Decide { question: anew, decision: Decision::Abort }).await;
     world.until(run, Status::Cancelled).await;
     worker.stop().await;
     world.check().await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use piton_core::{CallId, Interrupt, Pending, RunId, ToolCall, WorkerId};
+use piton_core::{Interrupt, Pending, RunId, ToolCall, WorkerId};
 use piton_store::{RunRow, Store};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -188,12 +188,12 @@ impl Question {
         about: Option<&Pending>,
         still_acting: Option<WorkerId>,
     ) -> Self {
-        let (kind, id, text): (_, CallId, _) = match interrupt {
-            Interrupt::Question { call, question } => (QuestionKind::Question, *call, question),
-            Interrupt::UnknownOutcome { call, reason } => (QuestionKind::UnknownOutcome, *call, reason),
+        let (kind, text) = match interrupt {
+            Interrupt::Question { question, .. } => (QuestionKind::Question, question),
+            Interrupt::UnknownOutcome { reason, .. } => (QuestionKind::UnknownOutcome, reason),
         };
         Self {
-            id: id.to_string(),
+            id: interrupt.id().to_string(),
             kind,
             text: text.clone(),
             stuck: about.and_then(|pending| pending.stuck).map(StuckReason::from),

@@ -75,7 +75,8 @@ async fn a_call_is_not_made_again_while_the_worker_that_began_it_is_still_there(
     let claim = world.claim_one(&other).await;
     let unknown = Event::OutcomeUnknown { call: call.id, reason: "gone".to_owned() };
     world.store.commit(commit(&claim, &other, 1, &[unknown], StepEnd::Done)).await.expect("committed");
-    let again = Command::Decide { question: call.id, decision: Decision::DidNotHappen };
+    let question = world.row(run).await.open_question().expect("a question");
+    let again = Command::Decide { question, decision: Decision::DidNotHappen };
     let refused = world.store.command(run, again.clone()).await.expect_err("it may still act");
     assert!(matches!(refused, CommandError::Refused(Refusal::StillActing { worker }) if worker == frozen));
     world.engine.die(&frozen, &[]);

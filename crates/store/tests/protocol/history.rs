@@ -225,7 +225,7 @@ impl Histories {
             return after;
         }
         let run = table.run(history);
-        let call = run.interrupt.as_ref().map(|interrupt| interrupt.call());
+        let call = run.interrupt.as_ref().map(|interrupt| interrupt.id());
         let command = match (ask, call) {
             (Ask::Pause, _) => Some(Command::Pause),
             (Ask::Resume, _) => Some(Command::Resume),

@@ -51,7 +51,7 @@ pub(crate) enum Mutant {
     /// A step's commits are not synced.
     CommitUnsynced,
 
-    // Rules that the product was built without. It has them now, but for `DecisionNamesCall`.
+    // Rules that the product was built without, until this search found them missing.
     /// A hand-back that fails is not tried again: the run keeps an owner that does nothing for it.
     HandBackOnce,
     /// A claim that stood unheard is not given back by its worker.

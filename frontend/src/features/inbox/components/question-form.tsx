@@ -134,9 +134,11 @@ function DecisionForm(props: FormProps) {
             ],
             [
               'Key',
-              <code key="k" className="text-xs">
-                {question.id}
-              </code>,
+              question.call && (
+                <code key="k" className="text-xs">
+                  {question.call.id}
+                </code>
+              ),
             ],
           ]}
         />
