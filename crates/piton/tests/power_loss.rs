@@ -18,6 +18,8 @@ use serde_json::json;
 
 const PITON: &str = env!("CARGO_BIN_EXE_piton");
 const CLIENTS: usize = 4;
+/// Questions that lie in the inbox when a cycle begins.
+const QUESTIONS: usize = 40;
 
 /// What the server said yes to.
 #[derive(Debug, Default)]
@@ -59,6 +61,7 @@ async fn what_was_acknowledged_survives_a_loss_of_power() {
             disk.cut_power().unwrap_or_else(|why| panic!("cycle {cycle}: {why}"));
         };
         let caller = world.caller();
+        questions(&caller, &number).await;
         let (acknowledged, ()) = tokio::join!(load(&caller, &number, span), cut);
         world.kill_everything();
         disk.come_back().await;
@@ -76,6 +79,23 @@ async fn what_was_acknowledged_survives_a_loss_of_power() {
     assert!(launched > 0 && answered > 0, "there was no load");
 }
 
+/// Waits until there is something to answer.
+async fn questions(caller: &Caller, number: &AtomicU64) {
+    for _ in 0..QUESTIONS {
+        let n = number.fetch_add(1, Ordering::Relaxed);
+        caller.try_launch(&format!("run-{n}"), &asks(n), "default").await.expect("it is launched");
+    }
+    let asked = until(deadline(), "questions lie in the inbox", async || {
+        let waiting = caller.try_runs("waiting_human_input").await?;
+        (waiting.len() >= QUESTIONS).then_some(())
+    });
+    asked.await.unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn asks(n: u64) -> String {
+    format!("[ask:{n}] Ask.")
+}
+
 /// Clients that launch and one that answers, until the power is gone.
 async fn load(caller: &Caller, number: &AtomicU64, span: Duration) -> Acknowledged {
     let began = Instant::now();
@@ -83,11 +103,8 @@ async fn load(caller: &Caller, number: &AtomicU64, span: Duration) -> Acknowledg
         let mut runs = BTreeMap::new();
         while began.elapsed() < span {
             let n = number.fetch_add(1, Ordering::Relaxed);
-            let (task, agent) = if n.is_multiple_of(2) {
-                (clerk::task(n), "clerk")
-            } else {
-                (format!("[ask:{n}] Ask."), "default")
-            };
+            let (task, agent) =
+                if n.is_multiple_of(2) { (clerk::task(n), "clerk") } else { (asks(n), "default") };
             if let Some(id) = caller.try_launch(&format!("run-{n}"), &task, agent).await {
                 runs.insert(id, n);
             }
