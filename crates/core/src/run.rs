@@ -12,7 +12,7 @@ use crate::{
 /// The version of [`Run::apply`]. A worker leaves runs alone that were folded by a newer one.
 ///
 /// Reducer 2 counts what calls came to ([`Streak`]) and keeps the limits that a run was launched with. Reducer 3
-/// remembers a pause through an unknown outcome and a quarantine.
+/// remembers a pause through an unknown outcome and a quarantine, and which asking about an outcome is open.
 pub const REDUCER: u32 = 3;
 
 /// A call that is asked for and not yet carried out.
@@ -198,9 +198,21 @@ impl Run {
     /// Whether this run, as a `reducer` stored it, is what its history folds to. What an older one did not count or
     /// remember of it is not compared.
     pub fn is_fold(&self, replayed: &Self, reducer: u32) -> bool {
-        let streak = if self.streak.is_whole() { &replayed.streak } else { &self.streak };
-        let was_paused = if reducer < 3 { self.was_paused } else { replayed.was_paused };
-        *self == Self { streak: streak.clone(), was_paused, ..replayed.clone() }
+        let mut replayed = replayed.clone();
+        if !self.streak.is_whole() {
+            replayed.streak = self.streak.clone();
+        }
+        if reducer < 3 {
+            replayed.was_paused = self.was_paused;
+            if let (
+                Some(Interrupt::UnknownOutcome { asked: stored, .. }),
+                Some(Interrupt::UnknownOutcome { asked, .. }),
+            ) = (&self.interrupt, &mut replayed.interrupt)
+            {
+                *asked = *stored;
+            }
+        }
+        *self == replayed
     }
 
     /// The run after `event`: pure, and total in that it never panics.
