@@ -47,7 +47,7 @@ pub use reply::{Reply, at_ms};
 pub use script::{Call, Fault, Gate, Say, Script, Turn};
 pub use scripted_model::{ScriptedModel, Seen};
 pub use spread::Spread;
-pub use stage::{Scene, Telling, Victim, database, doctor_is_content, tell};
+pub use stage::{Scene, Telling, Victim, database, tell};
 pub use story::Story;
 pub use strace::{Attached, Strace, SystemCall};
 pub use tale::{Gist, Tale};

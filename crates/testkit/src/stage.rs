@@ -97,7 +97,7 @@ pub async fn tell(
     let trouble = story.trouble_with_ledger(&ledger).await;
     assert!(trouble.is_empty(), "{what}: {trouble:?}");
     model.assert_every_request_was_valid();
-    doctor_is_content(&world, what).await;
+    world.doctor_finds_nothing().await;
     let seen = strace.as_ref().map(|(_, strace)| strace.seen()).unwrap_or_default();
     Telling { tale, deaths, seen, logs: world.logs() }
 }
@@ -122,19 +122,4 @@ async fn fill_log(world: &World, eyes: &World) {
         }
     }
     eyes.poke(&format!("/v1/runs/{run}/cancel")).await.expect(200);
-}
-
-/// Waits until `piton doctor` finds nothing: the last of the dead may lie unburied for a moment.
-///
-/// # Panics
-/// When it still finds something at the deadline.
-pub async fn doctor_is_content(world: &World, what: &str) {
-    let mut said = String::new();
-    let well = until(deadline(), "doctor finds nothing", async || {
-        let doctor = world.cli(&["doctor"]).await;
-        said = String::from_utf8_lossy(&doctor.stdout).into_owned();
-        doctor.status.success().then_some(())
-    });
-    let well = well.await;
-    assert!(well.is_ok(), "{what}: {said}");
 }
