@@ -1,7 +1,7 @@
 //! Somebody who launches a run and looks after it: answers what it asks, decides what is unknown by looking it up, and
 //! pauses, resumes and cancels when they feel like it. They never lie, and they remember what they were told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use piton_core::{Command, Decision, RunId, Status};
@@ -24,11 +24,11 @@ pub(crate) async fn mind(place: Place, store: Arc<dyn Store>, story: Story, orde
             Err(_) => think(&place).await,
         }
     }
-    let mut orders = orders.into_iter().peekable();
+    let mut orders = VecDeque::from(orders);
     loop {
         think(&place).await;
         let Ok(Some(row)) = store.run(run).await else { continue };
-        let planned = orders.next_if(|planned| (planned.when)(&row));
+        let planned = orders.front().filter(|planned| (planned.when)(&row)).copied();
         let command = match planned {
             Some(planned) => planned.order.spell_out(&place, &row),
             None => next_command(&place, &row),
@@ -36,11 +36,14 @@ pub(crate) async fn mind(place: Place, store: Arc<dyn Store>, story: Story, orde
         let Some(command) = command else { continue };
         if let Ok(row) = store.command(run, command.clone()).await {
             place.universe.state().oracle.command_acknowledged(run, row.run.version, &command);
+            if planned.is_some() {
+                orders.pop_front();
+            }
         }
     }
 }
 
-/// A command that is given once the run is seen to stand so.
+/// A command that is given, until it is taken, when the run is seen to stand so.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Planned {
     pub(crate) when: fn(&RunRow) -> bool,

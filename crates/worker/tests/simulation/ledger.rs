@@ -8,6 +8,8 @@ use piton_core::CallId;
 pub(crate) struct Ledger {
     /// How many times each call took effect.
     pub(crate) effects: BTreeMap<CallId, u32>,
+    /// How many times each call was begun.
+    begun: BTreeMap<CallId, u32>,
     /// Calls that were sent and take effect at a time to come, whatever becomes of their sender.
     landing: Vec<(u64, CallId)>,
     /// Every output that a call may be shown with: what a tool gave back, what a human said.
@@ -15,6 +17,13 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Whether this is the first time.
+    pub(crate) fn begins(&mut self, call: CallId) -> bool {
+        let begun = self.begun.entry(call).or_default();
+        *begun += 1;
+        *begun == 1
+    }
+
     pub(crate) fn takes_effect(&mut self, call: CallId) {
         *self.effects.entry(call).or_default() += 1;
     }

@@ -19,3 +19,4 @@ mod world;
 
 mod mutants;
 mod seeds;
+mod sweep;

@@ -192,7 +192,7 @@ pub(crate) fn is_legal(command: &Command, before: &Run) -> bool {
         Cancelled, Cancelling, Complete, Failed, MaxStepsReached, Paused, Quarantined, Running, Undecided,
         WaitingHumanInput,
     };
-    let open = before.interrupt.as_ref().map(Interrupt::call);
+    let open = before.interrupt.as_ref().map(Interrupt::id);
     match (command, before.status) {
         (Command::Pause, status) => status == Running,
         (Command::Resume, status) => matches!(status, Paused | Failed | MaxStepsReached),

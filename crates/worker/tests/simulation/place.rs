@@ -29,8 +29,9 @@ pub(crate) struct Inside {
     pub(crate) frozen_ms: Option<u64>,
     /// The worker that the process is at the moment.
     pub(crate) incarnation: Option<WorkerId>,
-    /// The status of a run when the process last asked for its version, until a tool is begun on it.
-    pub(crate) looks: BTreeMap<RunId, Status>,
+    /// The statuses of a run when the process asked for its version, since it last began a call for it. More than one
+    /// when a slow look from before, for another purpose, comes in late.
+    pub(crate) looks: BTreeMap<RunId, Vec<Status>>,
 }
 
 /// How a process ended.
@@ -223,12 +224,18 @@ impl Place {
 
     /// What has nothing to do with what is called.
     pub(crate) fn course(&self, call: Call, state: &mut State) -> Course {
-        let mut course = Course::default();
+        state.crossings += 1;
+        let mut course = Course { number: state.crossings, ..Course::default() };
         if self.is_client() {
+            Self::intend(&mut course, state);
+            // The server that a client speaks with is gone: to the client that is an error, be it done or not.
+            course.turn = match course.turn {
+                Turn::CrashesBefore => Turn::Fails,
+                Turn::CrashesAfter => Turn::Unacknowledged,
+                turn => turn,
+            };
             return course;
         }
-        state.crossings += 1;
-        course.number = state.crossings;
         let State { rng, weather, .. } = &mut *state;
         if rng.chance(weather.crash_at_call) {
             course.turn = if rng.chance(500) { Turn::CrashesBefore } else { Turn::CrashesAfter };
@@ -239,19 +246,24 @@ impl Place {
             let when = if rng.chance(300) { When::Before } else { When::After };
             course.freezes = Some((when, rng.between(1, weather.freeze_ms)));
         }
-        if let Some(intervention) = state.intervention.take_if(|planned| planned.at == course.number) {
-            course.turn = match (&intervention.what, intervention.when) {
+        Self::intend(&mut course, state);
+        course
+    }
+
+    /// What was planned for this very call.
+    fn intend(course: &mut Course, state: &mut State) {
+        if let Some(planned) = state.interventions.pop_front_if(|planned| planned.at == course.number) {
+            course.turn = match (&planned.what, planned.when) {
                 (What::Crash, When::Before) => Turn::CrashesBefore,
                 (What::Crash, When::After) => Turn::CrashesAfter,
                 (What::Fail, _) => Turn::Fails,
                 (What::LoseAcknowledgement, _) => Turn::Unacknowledged,
                 (What::Command(..), _) => Turn::Through,
             };
-            if let What::Command(run, orders) = intervention.what {
-                course.orders = Some((intervention.when, run, orders));
+            if let What::Command(run, orders) = planned.what {
+                course.orders = Some((planned.when, run, orders));
             }
         }
-        course
     }
 }
 

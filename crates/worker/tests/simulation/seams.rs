@@ -47,6 +47,7 @@ impl Model for SimulatedModel {
             (course, rng.chance(weather.model_fails))
         };
         place.begin(call, &course).await;
+        place.inside().looks.remove(&story.run);
         let is_known = |id: CallId, output: &str| place.universe.state().ledger.is_known(id, output);
         let told = story.reply(ask.items, is_known).map_err(|why| format!("a wrong context: {why}"));
         place.wait(course.before_ms).await;
@@ -102,6 +103,11 @@ impl Tools for SimulatedTools {
         };
         place.begin(call, &course).await;
         place.universe.must(self.may_begin(spec, run, key));
+        let is_first = place.universe.state().ledger.begins(key);
+        let fate = match planned.unknown_at_first.filter(|_| is_first) {
+            Some(took_effect) => Fate::Unknown { took_effect },
+            None => fate,
+        };
         if planned.name == "poison" {
             place.crash(vec![run], true);
         }
@@ -146,15 +152,15 @@ impl SimulatedTools {
     /// this very worker, and by nobody since.
     fn may_begin(&self, spec: &ToolSpec, run: piton_core::RunId, key: CallId) -> Result<(), String> {
         let place = &self.0;
-        let (look, me) = {
+        let (looks, me) = {
             let mut inside = place.inside();
             (inside.looks.remove(&run), inside.incarnation.clone())
         };
         if spec.effect != EffectClass::AtMostOnce {
-            return match look {
-                Some(Status::Running) => Ok(()),
-                Some(status) => Err(format!("{} was begun on a run that was seen {status}", spec.name)),
-                None => Err(format!("{} was begun without a look at the run", spec.name)),
+            return match looks.as_deref().unwrap_or_default() {
+                [] => Err(format!("{} was begun without a look at the run", spec.name)),
+                seen if seen.contains(&Status::Running) => Ok(()),
+                seen => Err(format!("{} was begun on a run that was seen {seen:?}", spec.name)),
             };
         }
         place.universe.memory.look(|tables| {

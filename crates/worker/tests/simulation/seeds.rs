@@ -8,7 +8,7 @@ use crate::world::{Outcome, Setting, play};
 /// Worlds of a test run.
 const SEEDS: u64 = 400;
 
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 

@@ -132,7 +132,7 @@ impl Store for SimulatedStore {
             if let [run] = runs
                 && let Some(status) = self.stored(*run, |stored| stored.row.run.status)
             {
-                self.place.inside().looks.insert(*run, status);
+                self.place.inside().looks.entry(*run).or_default().push(status);
             }
             self.inner.versions(runs).await
         };

@@ -29,22 +29,29 @@ pub(crate) struct Planned {
     pub(crate) name: &'static str,
     pub(crate) arguments: String,
     pub(crate) call_id: String,
+    /// The first time, nobody says what came of the call; this is whether it took effect.
+    pub(crate) unknown_at_first: Option<bool>,
 }
 
 impl Planned {
     /// A call that nothing else asks for: `line` is its place in the story.
     pub(crate) fn tool(name: &'static str, line: usize) -> Self {
-        Self { name, arguments: json!({ "line": line }).to_string(), call_id: format!("call-{line}") }
+        let arguments = json!({ "line": line }).to_string();
+        Self { name, arguments, call_id: format!("call-{line}"), unknown_at_first: None }
+    }
+
+    pub(crate) fn unknown_at_first(self, took_effect: bool) -> Self {
+        Self { unknown_at_first: Some(took_effect), ..self }
     }
 
     pub(crate) fn ask(line: usize) -> Self {
         let arguments = json!({ "question": format!("What about {line}?") }).to_string();
-        Self { name: "ask_human", arguments, call_id: format!("call-{line}") }
+        Self { arguments, ..Self::tool("ask_human", line) }
     }
 
     pub(crate) fn answer(text: &str) -> Self {
         let arguments = json!({ "answer": text }).to_string();
-        Self { name: "final_answer", arguments, call_id: "the-end".to_owned() }
+        Self { arguments, call_id: "the-end".to_owned(), ..Self::tool("final_answer", 0) }
     }
 }
 

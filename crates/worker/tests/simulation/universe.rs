@@ -1,11 +1,11 @@
 //! What the processes of a world share: the database, the time, the outside, chance, and the eye that watches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use piton_core::{CallId, Command, Decision, Pending, Refusal, Run, RunId};
-use piton_store::{Clock, CommandError, RunRow, Store};
+use piton_store::{Check, Clock, CommandError, RunRow, Store};
 use piton_testkit::memory::{Memory, MemoryStore};
 use serde_json::json;
 
@@ -38,9 +38,10 @@ pub(crate) struct State {
     pub(crate) calls: BTreeMap<CallId, (RunId, Planned)>,
     pub(crate) ledger: Ledger,
     pub(crate) oracle: Oracle,
-    pub(crate) intervention: Option<Intervention>,
+    /// In the order in which they are to happen.
+    pub(crate) interventions: VecDeque<Intervention>,
     pub(crate) trace: Trace,
-    /// Calls that workers made so far, to store, model and tools.
+    /// Calls so far, to store, model and tools.
     pub(crate) crossings: u64,
     pub(crate) power_losses: u32,
     pub(crate) tally: Tally,
@@ -186,19 +187,19 @@ impl Universe {
 
     /// What somebody who looks the call up says of it: the truth. `None` while that is not known.
     pub(crate) fn decision_on(&self, row: &RunRow) -> Option<Command> {
-        let question = row.run.front()?.call.id;
+        let call = &row.run.front()?.call;
         let mut state = self.state();
-        if state.ledger.is_on_its_way(question) {
+        if state.ledger.is_on_its_way(call.id) {
             return None;
         }
-        let decision = if state.ledger.has(question) {
-            let result = result_of(&row.run.front()?.call.arguments);
-            state.ledger.may_be_shown(question, json!({ "result": result }).to_string());
+        let decision = if state.ledger.has(call.id) {
+            let result = result_of(&call.arguments);
+            state.ledger.may_be_shown(call.id, json!({ "result": result }).to_string());
             Decision::Happened { result }
         } else {
             Decision::DidNotHappen
         };
-        Some(Command::Decide { question, decision })
+        Some(Command::Decide { question: row.open_question().unwrap_or(call.id), decision })
     }
 
     /// Carries a command out, and holds what came of it against what the wire promises.
@@ -252,6 +253,11 @@ impl Universe {
             return Err(format!("a run that is {} refused {command:?}: {why}", before.status));
         }
         Ok(())
+    }
+
+    pub(crate) fn check(&self) -> Vec<Check> {
+        let checks = self.door.check().now_or_never().expect("the store in memory never waits");
+        checks.expect("the store in memory can be checked")
     }
 
     fn has_job(&self, run: RunId) -> bool {

@@ -43,7 +43,7 @@ pub(crate) struct Setting {
     /// How long the weather lasts.
     pub(crate) storm_ms: u64,
     pub(crate) tick_ms: (u64, u64),
-    pub(crate) intervention: Option<Intervention>,
+    pub(crate) interventions: Vec<Intervention>,
     pub(crate) mutant: Option<Mutant>,
     pub(crate) keep_lines: bool,
 }
@@ -75,7 +75,7 @@ impl Setting {
             weather,
             storm_ms,
             tick_ms: (1, rng.between(5, 40)),
-            intervention: None,
+            interventions: Vec::new(),
             mutant: None,
             keep_lines: false,
         }
@@ -89,7 +89,7 @@ pub(crate) struct Outcome {
     pub(crate) hash: u64,
     pub(crate) lines: Vec<String>,
     pub(crate) wrong: Option<String>,
-    /// Calls that workers made.
+    /// Calls to store, model and tools.
     pub(crate) crossings: u64,
     /// From the end of the weather to that of the last story.
     pub(crate) quiet_ms: u64,
@@ -142,7 +142,7 @@ impl World {
             calls,
             ledger,
             oracle: Oracle::default(),
-            intervention: setting.intervention.clone(),
+            interventions: setting.interventions.clone().into(),
             trace: Trace::new(setting.keep_lines),
             crossings: 0,
             power_losses: 0,
@@ -458,9 +458,7 @@ impl World {
             Ok::<(), String>(())
         })?;
         drop(state);
-        let checks = self.client_store.check();
-        let checks = futures::FutureExt::now_or_never(checks).expect("nothing waits when all is quiet");
-        for check in checks.map_err(|error| error.to_string())? {
+        for check in self.universe.check() {
             // A job that nobody is owed is dropped when somebody takes it, and nobody is there to take it.
             let is_harmless = check.name == "every job belongs to a run that can advance";
             if let Some(trouble) = check.trouble.filter(|_| !is_harmless) {
