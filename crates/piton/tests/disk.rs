@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use piton_testkit::{
-    Ledger, LoopDisk, Reply, Said, Say, ScriptedModel, Strace, World, WriteLock, clerk, database, deadline,
-    until,
+    Ledger, LoopDisk, Reply, Said, Say, ScriptedModel, Strace, World, WriteLock, clerk, cpu_seconds,
+    database, deadline, until,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -41,6 +41,8 @@ struct Seen {
     unread: u32,
     reasons: Vec<String>,
     slowest: Duration,
+    /// Of all workers together, as a share of one processor.
+    busy: f64,
 }
 
 impl Scene {
@@ -74,7 +76,7 @@ impl Scene {
 
     /// Goes on launching and reading for `span`.
     async fn endure(&mut self, span: Duration, padding: &str) -> Seen {
-        let began = Instant::now();
+        let (began, spent) = (Instant::now(), self.processor_seconds());
         let mut seen = Seen::default();
         while began.elapsed() < span {
             let asked = Instant::now();
@@ -94,7 +96,12 @@ impl Scene {
         }
         seen.reasons.sort();
         seen.reasons.dedup();
+        seen.busy = (self.processor_seconds() - spent) / began.elapsed().as_secs_f64();
         seen
+    }
+
+    fn processor_seconds(&self) -> f64 {
+        self.workers.iter().filter_map(|pid| cpu_seconds(*pid)).sum()
     }
 
     /// The trouble is over since `over`: all goes on, and everything that was accepted comes to its right end.
@@ -111,6 +118,7 @@ impl Scene {
         eprintln!("{what}: {seen:?}; a run launched and ended {took:?} after it was over");
         assert!(took < BACK_WITHIN, "{what}: {took:?}");
         assert!(seen.refused > 0, "{what}: nobody was refused");
+        assert!(seen.busy < 0.25, "{what}: the workers do not wait: {seen:?}");
         assert!(seen.slowest < REFUSED_WITHIN, "{what}: a request waited {:?}", seen.slowest);
         let named = seen.reasons.iter().any(|reason| words.iter().any(|word| reason.contains(word)));
         assert!(named, "{what}: none of {words:?} in {:?}", seen.reasons);
