@@ -23,4 +23,4 @@ mod world;
 
 pub use api::ApiOptions;
 pub use docs::openapi;
-pub use server::{router, serve};
+pub use server::{listen, router, serve};

@@ -18,7 +18,7 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove}
 use crate::api::{Api, ApiOptions};
 use crate::{access, docs, ui};
 
-pub use connections::serve;
+pub use connections::{listen, serve};
 
 /// Smaller responses are sent as they are.
 const COMPRESSED_BYTES_MIN: u64 = 1024;

@@ -9,7 +9,6 @@ use piton_api::ApiOptions;
 use piton_store::{Clock, SqliteStore, Store};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretString;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::children::Children;
@@ -32,7 +31,7 @@ pub(crate) async fn serve(
     // Everything that may be wrong is looked at before the first child is started.
     let tools = open::tools(loaded);
     let agents = open::agents(loaded, &tools)?;
-    let listener = TcpListener::bind(server.listen).await.with_context(|| {
+    let listener = piton_api::listen(server.listen).with_context(|| {
         format!(
             "cannot listen on {} ({}): choose another with --listen, or stop what listens there",
             server.listen,
@@ -99,7 +98,7 @@ pub(crate) async fn privately(
 ) -> anyhow::Result<(SocketAddr, SecretString)> {
     let tools = open::tools(loaded);
     let agents = open::agents(loaded, &tools)?;
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("no port on loopback")?;
+    let listener = piton_api::listen(([127, 0, 0, 1], 0).into()).context("no port on loopback")?;
     let listen = listener.local_addr()?;
     let key =
         SecretString::from(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()));
