@@ -12,14 +12,15 @@ ALTER TABLE workers ADD COLUMN lease_ms INTEGER NOT NULL DEFAULT 10000;
 
 -- Attempts that ended with their worker, for whoever looks into a run.
 CREATE TABLE lost_attempts (
-    run     TEXT    NOT NULL,
-    epoch   INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
-    worker  TEXT    NOT NULL,
-    version INTEGER NOT NULL,                     -- events the run had
-    at      INTEGER NOT NULL,
-    how     TEXT    NOT NULL,                     -- how the worker ended, for people
-    blamed  INTEGER NOT NULL DEFAULT 0,           -- whether the run took it down
+    run       TEXT    NOT NULL,
+    epoch     INTEGER NOT NULL,
+    attempt   INTEGER NOT NULL,
+    worker    TEXT    NOT NULL,
+    version   INTEGER NOT NULL,                   -- events the run had
+    at        INTEGER NOT NULL,
+    how       TEXT    NOT NULL,                   -- how the worker ended, for people
+    suspected INTEGER NOT NULL DEFAULT 0,         -- the run may have taken it down, and has made no whole step since
+    blamed    INTEGER NOT NULL DEFAULT 0,         -- the run took it down
     PRIMARY KEY (run, epoch)
 ) STRICT, WITHOUT ROWID;
 

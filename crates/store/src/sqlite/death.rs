@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use piton_core::{Event, RunId};
+use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 
 use super::rows::{append_events, dequeue, read_run, run_id, write_fold};
 use super::writer::{Fault, Transact};
 use crate::bell::Ring;
-use crate::{Death, Verdict};
+use crate::{Death, Lost, Verdict};
 
 /// Deaths at one step, after which a run is kept from all workers.
 const DEATHS_MAX: u32 = 3;
@@ -28,10 +29,11 @@ impl Transact for Judge {
         now_ms: i64,
     ) -> Result<(Self::Out, Option<Ring>), Fault> {
         let said = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "UPDATE lost_attempts SET how = ?2 WHERE {INCARNATION} AND how <> ?2"
+            "UPDATE lost_attempts SET how = ?2 WHERE {INCARNATION} AND how = ?3"
         )))
         .bind(self.0.worker.as_str())
         .bind(&self.0.how)
+        .bind(Lost::LockFree.as_str())
         .execute(&mut *conn)
         .await?;
         // Told before, or it held nothing.
@@ -39,6 +41,7 @@ impl Transact for Judge {
             return Ok((Vec::new(), None));
         }
         let suspects = self.suspects(conn).await?;
+        self.accuse(conn, &suspects).await?;
         let [only] = suspects[..] else {
             return Ok((suspects.into_iter().map(Verdict::Suspected).collect(), None));
         };
@@ -50,19 +53,44 @@ impl Transact for Judge {
 impl Judge {
     /// The runs it was polling; where it was polling none, whatever it held: a thread of a tool's own may have died.
     async fn suspects(&self, conn: &mut SqliteConnection) -> Result<Vec<RunId>, Fault> {
-        let held = format!("SELECT run FROM lost_attempts WHERE {INCARNATION}");
+        let held = format!("SELECT run FROM lost_attempts WHERE {INCARNATION} AND how = ?2");
         let seen = format!("SELECT id FROM runs WHERE id IN ({held}) AND suspect IS NOT NULL");
-        let rows =
-            sqlx::query(sqlx::AssertSqlSafe(seen)).bind(self.0.worker.as_str()).fetch_all(&mut *conn).await?;
-        let rows = if rows.is_empty() {
+        let mut rows = sqlx::query(sqlx::AssertSqlSafe(seen))
+            .bind(self.0.worker.as_str())
+            .bind(&self.0.how)
+            .fetch_all(&mut *conn)
+            .await?;
+        if rows.is_empty() {
             let all = format!("UPDATE runs SET suspect = ?1 WHERE id IN ({held}) RETURNING id");
-            sqlx::query(sqlx::AssertSqlSafe(all)).bind(self.0.worker.as_str()).fetch_all(&mut *conn).await?
-        } else {
-            rows
-        };
+            rows = sqlx::query(sqlx::AssertSqlSafe(all))
+                .bind(self.0.worker.as_str())
+                .bind(&self.0.how)
+                .fetch_all(&mut *conn)
+                .await?;
+        }
         rows.iter().map(|row| run_id(row.try_get(0)?)).collect()
     }
 
+    /// Counts the death for each of them, until a whole step clears it.
+    async fn accuse(&self, conn: &mut SqliteConnection, suspects: &[RunId]) -> Result<(), Fault> {
+        let ids = json!(suspects.iter().map(RunId::to_string).collect::<Vec<_>>()).to_string();
+        sqlx::query("UPDATE runs SET deaths = deaths + 1 WHERE id IN (SELECT value FROM json_each(?))")
+            .bind(&ids)
+            .execute(&mut *conn)
+            .await?;
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "UPDATE lost_attempts SET suspected = 1 WHERE run IN (SELECT value FROM json_each(?3)) AND {INCARNATION} \
+             AND how = ?2"
+        )))
+        .bind(self.0.worker.as_str())
+        .bind(&self.0.how)
+        .bind(&ids)
+        .execute(&mut *conn)
+        .await?;
+        Ok(())
+    }
+
+    /// It died where nothing else was: that says who did it the times before, too.
     async fn blame(
         &self,
         conn: &mut SqliteConnection,
@@ -70,14 +98,11 @@ impl Judge {
         now_ms: i64,
     ) -> Result<(Verdict, Option<Ring>), Fault> {
         let id = run.to_string();
-        sqlx::query(sqlx::AssertSqlSafe(format!(
-            "UPDATE lost_attempts SET blamed = 1 WHERE run = ?2 AND {INCARNATION}"
-        )))
-        .bind(self.0.worker.as_str())
-        .bind(&id)
-        .execute(&mut *conn)
-        .await?;
-        let deaths = sqlx::query("UPDATE runs SET deaths = deaths + 1 WHERE id = ? RETURNING deaths")
+        sqlx::query("UPDATE lost_attempts SET blamed = 1 WHERE run = ? AND suspected")
+            .bind(&id)
+            .execute(&mut *conn)
+            .await?;
+        let deaths = sqlx::query("SELECT deaths FROM runs WHERE id = ?")
             .bind(&id)
             .fetch_one(&mut *conn)
             .await?

@@ -181,6 +181,12 @@ impl Commit {
         .bind(self.ordinal)
         .execute(&mut *conn)
         .await?;
+        if suspect && self.end == StepEnd::Done {
+            sqlx::query("UPDATE lost_attempts SET suspected = 0 WHERE run = ?")
+                .bind(self.run.to_string())
+                .execute(&mut *conn)
+                .await?;
+        }
         let mut ring = Ring::Events;
         if self.end != StepEnd::GoesOn {
             if runnable && !kept {

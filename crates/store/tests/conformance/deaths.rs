@@ -87,6 +87,20 @@ async fn kills_from_outside_and_ambiguous_deaths_blame_nobody(world: World) {
     for run in [a, b] {
         assert!(world.store.lost_attempts(run).await.expect("read").iter().all(|lost| !lost.blamed));
     }
+    // The one that dies again where nothing else is was the one the first time, too.
+    let alone = world.worker("w-4a").await;
+    let claims = world.store.claim(&alone, Lane::Apart, 1).await.expect("claimed");
+    world.engine.lock(&alone);
+    world.engine.die(&alone, &[]);
+    let (guilty, other) = if claims[0].run == a { (a, b) } else { (b, a) };
+    let death = Death { worker: alone, how: "signal 6 (SIGABRT)".to_owned(), own_doing: true };
+    let blamed = [Verdict::Blamed { run: guilty, deaths: 2 }];
+    assert_eq!(world.store.died(&death).await.expect("judged"), blamed);
+    let count = async |run| {
+        let lost = world.store.lost_attempts(run).await.expect("read");
+        lost.iter().filter(|lost| lost.blamed).count()
+    };
+    assert_eq!((count(guilty).await, count(other).await), (2, 0));
     // A peer that finds the death first leaves as much to judge by.
     let c = world.launch("c").await;
     let worker = world.worker("w-5").await;

@@ -81,6 +81,7 @@ impl Tables {
             StepEnd::Done => {
                 stored.row.attempt = u32::from(kept);
                 stored.suspect = None;
+                stored.suspected.clear();
                 stored.deaths = 0;
             }
             StepEnd::GiveBack => stored.row.attempt = stored.row.attempt.saturating_sub(1),

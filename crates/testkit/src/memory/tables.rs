@@ -38,6 +38,8 @@ pub struct Stored {
     pub key: (Epoch, u32),
     /// The worker that died while it was polling this run.
     pub suspect: Option<WorkerId>,
+    /// The epochs that ended with a death this run may have caused, since its last whole step.
+    pub suspected: Vec<Epoch>,
     /// Workers in a row that the run took down.
     pub deaths: u32,
     pub lost: Vec<LostAttempt>,
@@ -122,6 +124,7 @@ impl Tables {
             events: Vec::new(),
             key: (Epoch(0), 0),
             suspect: None,
+            suspected: Vec::new(),
             deaths: 0,
             lost: Vec::new(),
             outputs: BTreeMap::new(),

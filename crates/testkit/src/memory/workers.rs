@@ -1,7 +1,7 @@
 //! Workers as the database knows them, their deaths, and the sweep that derives missing wake-ups.
 
-use piton_core::{Event, RunId, WorkerId};
-use piton_store::{Death, JobKind, LostAttempt, LostWorker, Ring, Verdict, WorkerRow};
+use piton_core::{Epoch, Event, RunId, WorkerId};
+use piton_store::{Death, JobKind, Lost, LostAttempt, LostWorker, Ring, Verdict, WorkerRow};
 
 use super::Mutant;
 use super::tables::{KEY_LIFE_MS, Tables, Written};
@@ -112,44 +112,45 @@ impl Tables {
     /// Judges a death whose worker was recovered already.
     pub(super) fn judge(&mut self, death: &Death, now_ms: i64) -> Written<Vec<Verdict>> {
         let mut held = Vec::new();
-        let mut news = false;
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
-        for run in &runs {
-            let Some(stored) = self.stored(*run) else { continue };
-            for lost in stored.lost.iter_mut().filter(|lost| is_incarnation(&lost.worker, &death.worker)) {
-                news |= lost.how != death.how;
+        for run in runs {
+            let Some(stored) = self.stored(run) else { continue };
+            let untold = |lost: &&mut LostAttempt| {
+                is_incarnation(&lost.worker, &death.worker) && lost.how == Lost::LockFree.as_str()
+            };
+            for lost in stored.lost.iter_mut().filter(untold) {
                 lost.how.clone_from(&death.how);
-                held.push(*run);
+                held.push((run, lost.epoch));
             }
         }
-        held.dedup();
+        let news = (!held.is_empty()).then_some(Ring::Events);
         // Told before, or it held nothing.
-        if !news || !death.own_doing {
-            return (Vec::new(), news.then_some(Ring::Events));
+        if held.is_empty() || !death.own_doing {
+            return (Vec::new(), news);
         }
-        let mut suspects: Vec<RunId> =
-            held.iter().filter(|run| self.runs[run].suspect.is_some()).copied().collect();
-        if suspects.is_empty() {
-            // It was polling none: a thread of a tool's own may have died, so each that it held may have done it.
-            for run in &held {
-                if let Some(stored) = self.stored(*run) {
-                    stored.suspect = Some(death.worker.clone());
-                }
+        let was_polled = |(run, _): &(RunId, Epoch)| self.runs[run].suspect.is_some();
+        // Where it was polling none, a thread of a tool's own may have died: each that it held may have done it.
+        if held.iter().any(was_polled) {
+            held.retain(was_polled);
+        }
+        for (run, epoch) in &held {
+            if let Some(stored) = self.stored(*run) {
+                stored.suspect.get_or_insert_with(|| death.worker.clone());
+                stored.deaths += 1;
+                stored.suspected.push(*epoch);
             }
-            suspects = held;
         }
-        let [only] = suspects[..] else {
-            return (suspects.into_iter().map(Verdict::Suspected).collect(), Some(Ring::Events));
+        let [(only, _)] = held[..] else {
+            return (held.into_iter().map(|(run, _)| Verdict::Suspected(run)).collect(), news);
         };
-        (self.blame(only, death, now_ms).into_iter().collect(), Some(Ring::Events))
+        (self.blame(only, now_ms).into_iter().collect(), news)
     }
 
-    fn blame(&mut self, run: RunId, death: &Death, now_ms: i64) -> Option<Verdict> {
+    fn blame(&mut self, run: RunId, now_ms: i64) -> Option<Verdict> {
         let stored = self.stored(run)?;
-        for lost in stored.lost.iter_mut().filter(|lost| is_incarnation(&lost.worker, &death.worker)) {
+        for lost in stored.lost.iter_mut().filter(|lost| stored.suspected.contains(&lost.epoch)) {
             lost.blamed = true;
         }
-        stored.deaths += 1;
         let deaths = stored.deaths;
         let blamed = Some(Verdict::Blamed { run, deaths });
         if deaths < DEATHS_MAX {
