@@ -1,5 +1,6 @@
 //! Tools that take their worker down: the API stays up, the others go on, and the run that does it is not let loose
 //! for ever.
+#![expect(clippy::print_stderr, reason = "who skips a test says so")]
 
 use std::collections::BTreeSet;
 
@@ -196,7 +197,7 @@ async fn a_step_that_blocks_its_thread_past_its_limit_is_poison() {
 #[tokio::test]
 async fn a_run_that_takes_all_memory_is_poison_though_the_kernel_kills_its_worker_from_outside() {
     let Some(limit) = MemoryLimit::new(400 * 1024 * 1024) else {
-        println!("SKIPPED: no control group for memory can be made here (it takes root)");
+        eprintln!("SKIPPED: no control group for memory can be made here (it takes root)");
         return;
     };
     let model = ScriptedModel::start().await;

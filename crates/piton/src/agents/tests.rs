@@ -333,7 +333,9 @@ fn limits_are_the_files_own_or_the_usual_ones() {
         config/agents/clerk.toml:5:18: limits.repeated_calls: the first time is no repetition: expected 0 for never, or 2 or more
         config/agents/clerk.toml:6:10: limits.events: expected a whole number from 100 to 1000000, got 0"#]]);
     World::with(&agent("[limits]\ntool_error = 2\n")).refuses(&expect!["config/agents/clerk.toml:4:1: unknown key `tool_error`, expected one of `tool_errors`, `repeated_calls`, `events`; did you mean `tool_errors`?"]);
-    World::with(&agent("[limits]\nevents = \"many\"\n")).refuses(&expect![[r#"config/agents/clerk.toml:4:10: invalid type: string "many", expected a whole number"#]]);
+    World::with(&agent("[limits]\nevents = \"many\"\n")).refuses(&expect![[
+        r#"config/agents/clerk.toml:4:10: invalid type: string "many", expected a whole number"#
+    ]]);
     World::with(&agent("[limit]\nevents = 100\n")).refuses(&expect!["config/agents/clerk.toml:3:2: unknown key `limit`, expected one of `name`, `description`, `prompt`, `instructions`, `model`, `max_steps`, `limits`, `tools`, `http_tool`; did you mean `limits`?"]);
 }
 
