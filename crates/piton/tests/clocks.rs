@@ -44,7 +44,11 @@ async fn an_hour_back_and_forth(whose: Whose) {
     model.script("clerk", clerk::script());
     model.set_latency(Duration::from_millis(50));
     model.forget_bodies();
-    let mut world = World::new(PITON).model(&model).kept_on_failure().agent("clerk", &clerk::agent(&ledger, 15)).workers(1);
+    let mut world = World::new(PITON)
+        .model(&model)
+        .kept_on_failure()
+        .agent("clerk", &clerk::agent(&ledger, 15))
+        .workers(1);
     let Some(clock) = WallClock::at(&world.path("clock")) else {
         eprintln!("SKIPPED: the clock of {whose:?}: {}", WallClock::remedy());
         return;

@@ -63,8 +63,6 @@ async fn a_step_ten_times_as_long_as_the_lease_is_carried_out_once() {
         let id = world.launch_with(&body).await;
         world.until(&id, &["complete"]).await;
         assert!(began.elapsed() >= step, "{tag} took only {:?}", began.elapsed());
-        let run = world.run(&id).await;
-        assert_eq!(run["epoch"], 1, "{tag}: one owner from beginning to end: {run:#}");
         assert_undisturbed(&world, &id).await;
         model.seen(tag).len()
     });

@@ -36,7 +36,7 @@ impl Crowd {
         Self {
             caller,
             in_flight,
-            said: Said { happened: 0, did_not_happen: 0, refused: 0, answered: 0 },
+            said: Said { happened: 0, did_not_happen: 0, waited: 0, answered: 0 },
             ids: BTreeMap::new(),
             unacknowledged: BTreeSet::new(),
             open: BTreeMap::new(),

@@ -17,6 +17,7 @@ mod person;
 mod process;
 mod relay;
 mod reply;
+mod rng;
 mod script;
 mod scripted_model;
 mod spread;
@@ -44,6 +45,7 @@ pub use process::{
 };
 pub use relay::Relay;
 pub use reply::{Reply, at_ms};
+pub use rng::Rng;
 pub use script::{Call, Fault, Gate, Say, Script, Turn};
 pub use scripted_model::{ScriptedModel, Seen};
 pub use spread::Spread;

@@ -12,15 +12,16 @@ pub struct Said {
     pub happened: u32,
     /// The call did not happen.
     pub did_not_happen: u32,
-    /// "Did not happen" was refused for now: whoever began the call was still there.
-    pub refused: u32,
+    /// Nothing was said yet: nothing was booked, and whoever began the call is still there and may yet book it.
+    pub waited: u32,
     /// Questions answered.
     pub answered: u32,
 }
 
 impl Said {
-    /// Goes once through the inbox. Each unknown outcome is looked up in the ledger, and decided as it stands there;
-    /// each question gets its own text as the answer, turned round by `answer`. Returns early when the server is gone.
+    /// Goes once through the inbox. Each unknown outcome is looked up in the ledger, and decided as it stands there,
+    /// but only when nobody was acting any more *before* it was looked up: what is not there then will not come. Each
+    /// question gets its own text as the answer, turned round by `answer`. Returns early when the server is gone.
     ///
     /// # Panics
     /// When the server refuses a decision in a way that it should not.
@@ -32,6 +33,10 @@ impl Said {
                 Some("unknown_outcome") => {
                     let call = Booking::read(&question["call"]);
                     let booked = ledger.booked(&call.account, call.line).await;
+                    if booked.is_empty() && question["still_acting"].is_string() {
+                        self.waited += 1;
+                        continue;
+                    }
                     match booked.first() {
                         Some(entry) => (
                             json!({ "decision": "happened", "result": { "entry": entry.entry } }),
@@ -51,10 +56,7 @@ impl Said {
             let Some(reply) = caller.try_post(&format!("/v1/runs/{id}/answer"), &body).await else { return };
             match reply.status {
                 200 => *counter += 1,
-                // Whoever began the call is still there; or a request whose reply was lost said it already.
-                409 if reply.json()["type"].as_str().is_some_and(|slug| slug.contains("still-acting")) => {
-                    self.refused += 1;
-                }
+                // A request whose reply was lost said it already; or whoever began the call is there after all.
                 409 | 503 => {}
                 _ => panic!("saying {body} of run {id} gave {} {}", reply.status, reply.text),
             }

@@ -206,8 +206,7 @@ struct Recovering {
 impl Recovering {
     async fn run(mut self) {
         let mut sweep_at = Instant::now();
-        // Jobs may lie in the future since before this process was started.
-        let mut set_back = true;
+        let mut set_back = false;
         let (mut looked_at, mut wall_ms) = (Instant::now(), self.clock.now_ms());
         loop {
             tokio::time::sleep(LOOK).await;
@@ -230,6 +229,18 @@ impl Recovering {
                 }
             }
             set_back |= self.clock.now_ms() < std::mem::replace(&mut wall_ms, self.clock.now_ms());
+            if sweep_at <= Instant::now() {
+                sweep_at = Instant::now() + SWEEP;
+                // A clock that was set forth and back again between two looks shows only in what it left behind.
+                set_back = true;
+                match self.store.sweep().await {
+                    Ok(0) => {}
+                    Ok(mended) => {
+                        tracing::warn!(mended, "runs had neither job nor worker; they have a job now")
+                    }
+                    Err(error) => tracing::debug!(%error, "cannot sweep"),
+                }
+            }
             if set_back {
                 match self.store.clock_set_back().await {
                     Ok(0) => set_back = false,
@@ -238,16 +249,6 @@ impl Recovering {
                         tracing::warn!(jobs, "the clock was set back; jobs that were due are due again");
                     }
                     Err(error) => tracing::debug!(%error, "cannot look for jobs in the future"),
-                }
-            }
-            if sweep_at <= Instant::now() {
-                sweep_at = Instant::now() + SWEEP;
-                match self.store.sweep().await {
-                    Ok(0) => {}
-                    Ok(mended) => {
-                        tracing::warn!(mended, "runs had neither job nor worker; they have a job now")
-                    }
-                    Err(error) => tracing::debug!(%error, "cannot sweep"),
                 }
             }
         }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use piton_core::{Agent, Context, Epoch, Event, IllegalEvent, Next, Run, RunId, WorkerId, merge, next};
+use piton_core::{
+    Agent, Context, Epoch, Event, IllegalEvent, Next, Run, RunId, Status, WorkerId, merge, next,
+};
 use piton_queue::Job;
 use piton_store::{
     Claim, Clock, Commit, CommitOutcome, Error as StoreError, FullOutput, JobKind, Slots, StepEnd, Store,
@@ -343,11 +345,13 @@ impl<'a> Step<'a> {
                 return Ok(false);
             }
             let open = self.run.front().filter(|front| front.started.is_some()).map(|front| front.call.id);
-            if self.run.status.is_runnable() {
-                self.record(match open {
-                    Some(call) => Event::OutcomeUnknown { call, reason: error },
-                    None => Event::Failed { error },
-                })?;
+            match open {
+                // That the run was paused meanwhile makes it no better known.
+                Some(call) if self.run.interrupt.is_none() => {
+                    self.record(Event::OutcomeUnknown { call, reason: error })?;
+                }
+                None if self.run.status == Status::Running => self.record(Event::Failed { error })?,
+                Some(_) | None => {}
             }
             self.commit(StepEnd::GiveBack).await
         };

@@ -35,5 +35,7 @@ mod outputs;
 mod steps;
 mod workers;
 
+mod differential;
+
 mod bounds;
 mod sqlite_only;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use piton_core::{RunId, WorkerId};
-use piton_store::{Clock, Error, SqliteOptions, SqliteStore, Store, WorkerLock};
+use piton_store::{Clock, Error, SqliteOptions, SqliteStore, Store, Synchronous, WorkerLock};
 use sqlx::{Connection, SqliteConnection};
 
 use crate::world::Engine;
@@ -14,15 +14,23 @@ use crate::world::Engine;
 pub(crate) struct Sqlite {
     pub(crate) dir: tempfile::TempDir,
     locks: Mutex<BTreeMap<WorkerId, WorkerLock>>,
+    options: SqliteOptions,
 }
 
 impl Sqlite {
     pub(crate) fn in_a_folder() -> Self {
-        Self { dir: tempfile::tempdir().expect("a folder"), locks: Mutex::default() }
+        let dir = tempfile::tempdir().expect("a folder");
+        Self { dir, locks: Mutex::default(), options: SqliteOptions::default() }
+    }
+
+    /// For what is not about the disk.
+    pub(crate) fn unsynced() -> Self {
+        let options = SqliteOptions { synchronous: Synchronous::Normal, ..SqliteOptions::default() };
+        Self { options, ..Self::in_a_folder() }
     }
 
     pub(crate) async fn store(&self, clock: &Clock) -> Result<SqliteStore, Error> {
-        SqliteStore::open(&self.url(), SqliteOptions::default(), clock.clone()).await
+        SqliteStore::open(&self.url(), self.options, clock.clone()).await
     }
 
     /// A connection that goes round the store.

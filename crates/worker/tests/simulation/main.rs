@@ -9,7 +9,6 @@ mod ledger;
 mod oracle;
 mod place;
 mod process;
-mod rng;
 mod seams;
 mod store;
 mod story;
@@ -18,5 +17,6 @@ mod weather;
 mod world;
 
 mod mutants;
+mod scenes;
 mod seeds;
 mod sweep;

@@ -108,6 +108,9 @@ impl Tools for SimulatedTools {
             Some(took_effect) => Fate::Unknown { took_effect },
             None => fate,
         };
+        if let Some(ms) = planned.slow_at_first_ms.filter(|_| is_first) {
+            place.wait(ms).await;
+        }
         if planned.name == "poison" {
             place.crash(vec![run], true);
         }

@@ -22,6 +22,10 @@ fn told(seed: u64) -> Outcome {
     say(&format!("{setting:#?}"));
     let outcome = play(setting);
     outcome.lines.iter().for_each(|line| say(line));
+    for (history, number) in outcome.histories.iter().zip(1..) {
+        say(&format!("run {number}"));
+        history.iter().zip(1..).for_each(|(event, seq)| say(&format!("{seq:>7} {event:?}")));
+    }
     outcome
 }
 

@@ -1,12 +1,15 @@
 //! The store as one process of a simulated world reaches it: the store in memory behind the process's seam, and beside
 //! each write an eye that knows what it may change.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use async_trait::async_trait;
-use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Recorded, RunId, WorkerId};
+use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Event, Recorded, RunId, WorkerId};
 use piton_store::{
     Bell, Check, Claim, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch, Launched,
-    Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, Store, Verdict,
-    WorkerRow,
+    Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, StepEnd, Store,
+    Verdict, WorkerRow,
 };
 use piton_testkit::memory::{MemoryStore, Stored};
 
@@ -16,6 +19,36 @@ use crate::place::{Call, Place};
 pub(crate) struct SimulatedStore {
     place: Place,
     inner: MemoryStore,
+    /// What [`WorkerMutant::NeverLooks`] goes by.
+    known_versions: Mutex<BTreeMap<RunId, u64>>,
+}
+
+/// A worker that breaks a promise, as far as that can be had by telling it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkerMutant {
+    /// It begins a call that may be made again without a look at the run.
+    NeverLooks,
+    /// It begins one that may not without having announced it.
+    AnnouncesNothing,
+    /// It goes on before the result of such a call is on disk.
+    KeepsResultsToItself,
+    /// It goes on where another epoch owns the run.
+    IgnoresFence,
+    /// It goes on where a command came in between.
+    IgnoresCommands,
+    /// It does not notice that it was taken for dead.
+    NoticesNoLapse,
+}
+
+impl WorkerMutant {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::NeverLooks,
+        Self::AnnouncesNothing,
+        Self::KeepsResultsToItself,
+        Self::IgnoresFence,
+        Self::IgnoresCommands,
+        Self::NoticesNoLapse,
+    ];
 }
 
 const fn of(name: &'static str) -> Call {
@@ -29,7 +62,42 @@ const fn on(name: &'static str, run: RunId) -> Call {
 impl SimulatedStore {
     pub(crate) fn new(place: &Place) -> Self {
         let inner = place.universe.memory.open(place.universe.clock.clone());
-        Self { place: place.clone(), inner }
+        Self { place: place.clone(), inner, known_versions: Mutex::default() }
+    }
+
+    fn is(&self, mutant: WorkerMutant) -> bool {
+        self.place.universe.state().worker_mutant == Some(mutant)
+    }
+
+    /// What a mutant takes for the outcome of a commit, without or in spite of the store.
+    async fn believed(&self, commit: &Commit) -> Option<CommitOutcome> {
+        let mutant = self.place.universe.state().worker_mutant?;
+        let is_believed = match mutant {
+            WorkerMutant::AnnouncesNothing => matches!(commit.events.last(), Some(Event::ToolStarted { .. })),
+            WorkerMutant::KeepsResultsToItself => {
+                commit.end == StepEnd::GoesOn
+                    && matches!(commit.events.last(), Some(Event::ToolReturned { .. }))
+            }
+            WorkerMutant::IgnoresFence | WorkerMutant::IgnoresCommands => {
+                match self.inner.commit(commit.clone()).await.ok()? {
+                    CommitOutcome::Fenced => mutant == WorkerMutant::IgnoresFence,
+                    CommitOutcome::Behind { .. } => mutant == WorkerMutant::IgnoresCommands,
+                    // It stands by now, and is recognised when it is made once more.
+                    CommitOutcome::Committed { .. } => false,
+                }
+            }
+            WorkerMutant::NeverLooks => {
+                self.known_versions().insert(commit.run, commit.after.version);
+                false
+            }
+            WorkerMutant::NoticesNoLapse => false,
+        };
+        let kept = commit.end == StepEnd::GoesOn;
+        is_believed.then_some(CommitOutcome::Committed { version: commit.after.version, kept })
+    }
+
+    fn known_versions(&self) -> MutexGuard<'_, BTreeMap<RunId, u64>> {
+        self.known_versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stored<T>(&self, run: RunId, look: impl FnOnce(&Stored) -> T) -> Option<T> {
@@ -39,18 +107,25 @@ impl SimulatedStore {
     /// Only the owner writes, under its epoch, on the version that it saw, and each commit once.
     async fn judged_commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
         let before = self.stored(commit.run, Stored::clone);
+        let kinds: Vec<&str> = commit.events.iter().map(Event::kind).collect();
+        let end = commit.end;
         let fence = (commit.run, commit.worker.clone(), commit.epoch, commit.ordinal, commit.base);
         let outcome = self.inner.commit(commit).await;
         let (run, worker, epoch, ordinal, base) = fence;
         let after = self.stored(run, |stored| (stored.key, stored.row.run.version, stored.row.owner.clone()));
         if let (Some(before), Some(after)) = (before, after) {
-            self.place.universe.state().count(match &outcome {
+            let mut state = self.place.universe.state();
+            state.note("committed", &[after.1], || {
+                format!("  {end:?} {ordinal} on {base} {kinds:?}: {outcome:.60?}")
+            });
+            state.count(match &outcome {
                 Ok(CommitOutcome::Committed { .. }) if before.key >= (epoch, ordinal) => "commit: stood",
                 Ok(CommitOutcome::Committed { .. }) => "commit: written",
                 Ok(CommitOutcome::Behind { .. }) => "commit: behind",
                 Ok(CommitOutcome::Fenced) => "commit: fenced",
                 Err(_) => "commit: failed",
             });
+            drop(state);
             let was = (before.key, before.row.run.version, before.row.owner.clone());
             let may = before.row.owner.as_ref() == Some(&worker)
                 && before.row.epoch == epoch
@@ -71,6 +146,7 @@ impl SimulatedStore {
         let before = self.place.universe.memory.look(Clone::clone);
         let claims = self.inner.claim(worker, lane, limit).await?;
         for claim in &claims {
+            self.known_versions().insert(claim.run, claim.fold.version);
             let row = &before.runs[&claim.run].row;
             let is_free = row.owner.is_none() && row.epoch < claim.epoch;
             if !is_free || !before.workers.contains_key(worker) {
@@ -128,6 +204,10 @@ impl Store for SimulatedStore {
     }
 
     async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error> {
+        if self.is(WorkerMutant::NeverLooks) {
+            let known = self.known_versions();
+            return Ok(runs.iter().filter_map(|run| Some((*run, *known.get(run)?))).collect());
+        }
         let looked = async {
             if let [run] = runs
                 && let Some(status) = self.stored(*run, |stored| stored.row.run.status)
@@ -181,7 +261,8 @@ impl Store for SimulatedStore {
     }
 
     async fn renew(&self, worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Error> {
-        self.place.cross(of("renew"), self.inner.renew(worker, expires_at_ms)).await
+        let renewed = self.place.cross(of("renew"), self.inner.renew(worker, expires_at_ms)).await;
+        if self.is(WorkerMutant::NoticesNoLapse) { Ok(true) } else { renewed }
     }
 
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
@@ -194,6 +275,9 @@ impl Store for SimulatedStore {
 
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
         let run = commit.run;
+        if let Some(outcome) = self.believed(&commit).await {
+            return Ok(outcome);
+        }
         let outcome = self.place.cross(on("commit", run), self.judged_commit(commit)).await;
         if let Ok(CommitOutcome::Committed { version, .. }) = outcome {
             self.place.universe.state().oracle.acknowledged(run, version);

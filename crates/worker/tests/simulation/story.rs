@@ -6,7 +6,7 @@ use piton_core::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::rng::Rng;
+use piton_testkit::Rng;
 
 /// One run, as its model tells it.
 #[derive(Debug, Clone)]
@@ -31,13 +31,25 @@ pub(crate) struct Planned {
     pub(crate) call_id: String,
     /// The first time, nobody says what came of the call; this is whether it took effect.
     pub(crate) unknown_at_first: Option<bool>,
+    /// The first time, the call takes so long before it has any effect.
+    pub(crate) slow_at_first_ms: Option<u64>,
 }
 
 impl Planned {
     /// A call that nothing else asks for: `line` is its place in the story.
     pub(crate) fn tool(name: &'static str, line: usize) -> Self {
         let arguments = json!({ "line": line }).to_string();
-        Self { name, arguments, call_id: format!("call-{line}"), unknown_at_first: None }
+        Self {
+            name,
+            arguments,
+            call_id: format!("call-{line}"),
+            unknown_at_first: None,
+            slow_at_first_ms: None,
+        }
+    }
+
+    pub(crate) fn slow_at_first(self, ms: u64) -> Self {
+        Self { slow_at_first_ms: Some(ms), ..self }
     }
 
     pub(crate) fn unknown_at_first(self, took_effect: bool) -> Self {

@@ -12,7 +12,7 @@ use crate::weather::Weather;
 use crate::world::{Outcome, Setting, play};
 
 /// A calm world with these stories.
-fn calm(stories: Vec<(Story, Vec<client::Planned>)>, interventions: Vec<Intervention>) -> Setting {
+pub(crate) fn calm(stories: Vec<(Story, Vec<client::Planned>)>, interventions: Vec<Intervention>) -> Setting {
     Setting {
         seed: 1,
         stories,
@@ -22,7 +22,9 @@ fn calm(stories: Vec<(Story, Vec<client::Planned>)>, interventions: Vec<Interven
         storm_ms: 30_000,
         tick_ms: (10, 10),
         interventions,
+        events: Vec::new(),
         mutant: None,
+        worker_mutant: None,
         keep_lines: false,
     }
 }
@@ -79,7 +81,8 @@ fn gists(outcome: &Outcome) -> Vec<Vec<String>> {
     outcome.histories.iter().map(|history| gist(history)).collect()
 }
 
-fn right(setting: Setting, what: &str) -> Outcome {
+/// Plays a world in which nothing may go wrong.
+pub(crate) fn right(setting: Setting, what: &str) -> Outcome {
     let again = setting.clone();
     let outcome = play(setting);
     if let Some(wrong) = &outcome.wrong {
@@ -151,6 +154,21 @@ fn a_crash_before_or_after_any_call_leaves_the_same_history() {
 fn any_call_to_the_store_may_fail() {
     let calls = at_every_call(everything, &What::Fail, &[When::Before]);
     say(&format!("a failure at each of {calls} calls"));
+}
+
+/// As while a disk is in trouble for a moment.
+#[test]
+fn any_few_calls_in_a_row_may_fail() {
+    let undisturbed = right(everything(Vec::new()), "undisturbed");
+    for at in 1..=undisturbed.crossings {
+        for row in 2..=4 {
+            let fail = |at| Intervention { at, when: When::Before, what: What::Fail };
+            let named = format!("{row} failures from call {at} on");
+            let outcome = right(everything((at..at + row).map(fail).collect()), &named);
+            assert_eq!(gists(&outcome), gists(&undisturbed), "{named}");
+        }
+    }
+    say(&format!("2, 3 and 4 failures from each of {} calls on", undisturbed.crossings));
 }
 
 #[test]

@@ -11,9 +11,10 @@ use serde_json::json;
 
 use crate::ledger::Ledger;
 use crate::oracle::{self, Oracle};
-use crate::rng::Rng;
+use crate::store::WorkerMutant;
 use crate::story::{Planned, Story, result_of};
 use crate::weather::Weather;
+use piton_testkit::Rng;
 
 /// Shared by all processes of one world. All of them run on one thread, in turns.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ pub(crate) struct State {
     pub(crate) crossings: u64,
     pub(crate) power_losses: u32,
     pub(crate) tally: Tally,
+    pub(crate) worker_mutant: Option<WorkerMutant>,
     /// The first thing found wrong.
     pub(crate) wrong: Option<String>,
 }

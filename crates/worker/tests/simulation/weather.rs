@@ -1,7 +1,7 @@
 //! What goes wrong in a world, and how often. Each world draws its own: some see nothing but one kind of fault, some
 //! nearly all of them at once.
 
-use crate::rng::Rng;
+use piton_testkit::Rng;
 
 /// Chances are in a thousand: of each call where nothing else is said, of each tick below.
 #[derive(Debug, Clone, Default)]

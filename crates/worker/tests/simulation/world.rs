@@ -13,12 +13,12 @@ use crate::ledger::Ledger;
 use crate::oracle::Oracle;
 use crate::place::Place;
 use crate::process::{Process, SHUTDOWN_MS, Standing, Terms};
-use crate::rng::Rng;
 use crate::seams::MODEL_DOWN;
-use crate::store::SimulatedStore;
+use crate::store::{SimulatedStore, WorkerMutant};
 use crate::story::Story;
 use crate::universe::{Intervention, State, Tally, Trace, Universe};
 use crate::weather::Weather;
+use piton_testkit::Rng;
 
 /// Where the wall clock stands when a world begins.
 const START_MS: i64 = 1_790_000_000_000;
@@ -44,7 +44,10 @@ pub(crate) struct Setting {
     pub(crate) storm_ms: u64,
     pub(crate) tick_ms: (u64, u64),
     pub(crate) interventions: Vec<Intervention>,
+    /// What happens at a given time, in order.
+    pub(crate) events: Vec<(u64, Happening)>,
     pub(crate) mutant: Option<Mutant>,
+    pub(crate) worker_mutant: Option<WorkerMutant>,
     pub(crate) keep_lines: bool,
 }
 
@@ -76,10 +79,24 @@ impl Setting {
             storm_ms,
             tick_ms: (1, rng.between(5, 40)),
             interventions: Vec::new(),
+            events: Vec::new(),
             mutant: None,
+            worker_mutant: None,
             keep_lines: false,
         }
     }
+}
+
+/// Something that happens whatever the weather.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Happening {
+    SetClock {
+        ms: i64,
+    },
+    /// Every worker stands still.
+    Freeze {
+        ms: u64,
+    },
 }
 
 /// What became of a world.
@@ -91,7 +108,9 @@ pub(crate) struct Outcome {
     pub(crate) wrong: Option<String>,
     /// Calls to store, model and tools.
     pub(crate) crossings: u64,
-    /// From the end of the weather to that of the last story.
+    /// When the last story was at its end.
+    pub(crate) settled_ms: u64,
+    /// From the end of the weather to then.
     pub(crate) quiet_ms: u64,
     pub(crate) histories: Vec<Vec<Event>>,
     pub(crate) tally: Tally,
@@ -147,6 +166,7 @@ impl World {
             crossings: 0,
             power_losses: 0,
             tally: Tally::new(),
+            worker_mutant: setting.worker_mutant,
             wrong: None,
         };
         let universe = Universe::new(Memory::new(setting.mutant), clock, state);
@@ -213,6 +233,14 @@ impl World {
     /// What happens to processes, clocks and jobs between two ticks.
     fn strike(&mut self) {
         let now_ms = self.now_ms();
+        while self.setting.events.first().is_some_and(|(at_ms, _)| *at_ms <= now_ms) {
+            match self.setting.events.remove(0).1 {
+                Happening::SetClock { ms } => self.universe.clock.advance(ms),
+                Happening::Freeze { ms } => {
+                    self.processes.iter().for_each(|process| process.place.freeze(ms));
+                }
+            }
+        }
         for process in &mut self.processes {
             strike(process, now_ms, self.quiet_since.is_some());
         }
@@ -500,6 +528,7 @@ impl World {
             lines: state.trace.take_lines(),
             wrong: state.wrong.take(),
             crossings: state.crossings,
+            settled_ms: now_ms,
             quiet_ms: self.quiet_since.map_or(0, |since| now_ms - since),
             histories,
             tally: std::mem::take(&mut state.tally),
