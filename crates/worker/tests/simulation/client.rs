@@ -58,6 +58,7 @@ impl Order {
             Self::Cancel => Some(Command::Cancel),
             Self::Answer => Some(Universe::answer_to(row)),
             Self::Decide => place.universe.decision_on(row),
+            Self::Nothing => None,
         }
     }
 }

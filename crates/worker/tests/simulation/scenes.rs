@@ -41,7 +41,11 @@ fn a_call_that_outlives_its_step_is_told_as_unknown_though_its_run_was_paused() 
         order: Order::Pause,
     };
     let story = told(vec![Planned::tool("pay", 1).slow_at_first(5_000)]);
-    let mut setting = calm(vec![(story, vec![pause])], Vec::new());
+    let leave = client::Planned {
+        when: |row: &RunRow| row.run.status == Status::Paused && row.run.has_open_call(),
+        order: Order::Nothing,
+    };
+    let mut setting = calm(vec![(story, vec![pause, leave])], Vec::new());
     setting.terms.step_timeout_ms = 400;
     let outcome = right(setting, "a step over its limit");
     let kinds: Vec<&str> = outcome.histories[0].iter().map(Event::kind).collect();

@@ -88,6 +88,8 @@ pub(crate) enum Order {
     Cancel,
     Answer,
     Decide,
+    /// For once, leave it as it is.
+    Nothing,
 }
 
 /// What happened, as one number, and on demand line by line.
@@ -166,6 +168,7 @@ impl Universe {
             Order::Pause => Command::Pause,
             Order::Resume => Command::Resume,
             Order::Cancel => Command::Cancel,
+            Order::Nothing => return,
             Order::Answer => Self::answer_to(&row),
             Order::Decide => match self.decision_on(&row) {
                 Some(decision) => decision,
