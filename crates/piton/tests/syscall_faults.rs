@@ -148,18 +148,22 @@ struct Figures {
     refused: usize,
     not_ready: usize,
     ended_at_start: usize,
-    unknown: usize,
     missed: Vec<String>,
 }
 
 impl Figures {
-    fn count(&mut self, fault: &Fault, telling: &Telling, readiness: &Readiness, unknown: usize) {
+    fn count(&mut self, fault: &Fault, telling: &Telling, readiness: &Readiness) {
         let what = format!("PITON_FAULT={fault}");
         for log in &telling.deaths {
             assert!(!ended_at_work(log), "{what}: it ended in the middle of its work: {log}");
             self.ended_at_start += 1;
         }
         assert!(!telling.logs.contains("panicked"), "{what}: {}", telling.logs);
+        assert_eq!(
+            telling.tale.surprises(),
+            0,
+            "{what}: the worker lived, and forgot what a call had come to"
+        );
         let statuses = statuses_of_commands(&telling.logs);
         assert!(statuses.iter().all(|status| *status < 500 || *status == 503), "{what}: {statuses:?}");
         let refused = statuses.iter().filter(|status| **status == 503).count();
@@ -171,7 +175,6 @@ impl Figures {
         self.injected += injected;
         self.refused += refused;
         self.not_ready += readiness.reasons.len();
-        self.unknown += unknown;
         if injected == 0 {
             self.missed.push(fault.to_string());
         }
@@ -220,8 +223,7 @@ async fn the_history_is_the_same_whichever_database_call_fails() {
     while let Some((fault, telling, readiness)) = rounds.next().await {
         let difference = telling.tale.gist.difference(&undisturbed.gist);
         assert_eq!(difference, None, "PITON_FAULT={fault}: {:?}", telling.tale.types);
-        let unknown = telling.tale.unknown - undisturbed.unknown;
-        figures.count(&fault, &telling, &readiness, unknown);
+        figures.count(&fault, &telling, &readiness);
     }
     eprintln!("{figures:?}");
     // Nobody makes exactly the same calls twice.
@@ -406,6 +408,11 @@ async fn trouble_for_a_while_is_waited_out() {
         let ended = telling.deaths.iter().find(|log| ended_at_work(log));
         assert_eq!(ended, None, "{span}: it ended in the middle of its work");
         assert!(!telling.logs.contains("panicked"), "{span}: {}", telling.logs);
+        assert_eq!(
+            telling.tale.surprises(),
+            0,
+            "{span}: the worker lived, and forgot what a call had come to"
+        );
         let statuses = statuses_of_commands(&telling.logs);
         assert!(statuses.iter().all(|status| *status < 500 || *status == 503), "{span}: {statuses:?}");
         let refused_here = statuses.iter().filter(|status| **status == 503).count();

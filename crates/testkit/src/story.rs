@@ -24,6 +24,8 @@ const LINES: u64 = 8;
 const CANCELLED_LINE: u64 = 8;
 /// Replies after which the first run is paused, while the model is asked for the next.
 const TURNS_BEFORE_PAUSE: u64 = 5;
+/// The tool whose calls never return in time.
+pub(crate) const SLOW_CALL: &str = "send";
 const ANSWER: &str = "The story is told.";
 
 /// The account that it books on, and the tags of its two tasks.
@@ -60,7 +62,7 @@ impl Story {
             tool("book", "mode=plain", "timeout_ms = 10000"),
             tool("post", "mode=idempotent", "effect = \"idempotent\"\ntimeout_ms = 10000"),
             // The effect happens, and no answer comes in time.
-            tool("send", "mode=plain&latency_ms=60000", "timeout_ms = 300"),
+            tool(SLOW_CALL, "mode=plain&latency_ms=60000", "timeout_ms = 300"),
             // Long enough to be cancelled meanwhile.
             tool("ship", "mode=plain&latency_ms=400", "timeout_ms = 10000"),
         ];
@@ -83,7 +85,7 @@ impl Story {
             Say::call("post", book(1)),
             Say::call("book", book(2)),
             Say::ask("Which colour?"),
-            Say::call("send", book(3)),
+            Say::call(SLOW_CALL, book(3)),
             Say::calls(several).held_by(&gate),
             Say::call("book", book(6)),
             Say::answer(ANSWER),

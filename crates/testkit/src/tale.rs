@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use crate::story::SLOW_CALL;
+
 /// The histories of one telling.
 ///
 /// A call that was begun, whose outcome was unknown, and that a person said had happened, reads as if it had told so
@@ -14,8 +16,8 @@ use serde_json::{Value, json};
 pub struct Tale {
     /// What has to be the same in every telling.
     pub gist: Gist,
-    /// How many outcomes were declared unknown.
-    pub unknown: usize,
+    /// The calls whose outcome was declared unknown, by turn, place and name.
+    pub unknown: Vec<String>,
     /// The type of every event, in order.
     pub types: Vec<String>,
 }
@@ -44,6 +46,11 @@ impl Gist {
 }
 
 impl Tale {
+    /// Outcomes that were declared unknown for another reason than that a call took too long.
+    pub fn surprises(&self) -> usize {
+        self.unknown.iter().filter(|call| !call.ends_with(SLOW_CALL)).count()
+    }
+
     pub(crate) fn add(&mut self, run: &Value, events: &[Value]) {
         let members = ["status", "steps", "max_steps", "turns", "usage", "final_answer", "error", "question"];
         self.gist
@@ -53,13 +60,15 @@ impl Tale {
         for event in events {
             let kind = event["type"].as_str().expect("an event has a type");
             self.types.push(kind.to_owned());
-            self.unknown += usize::from(kind == "outcome_unknown");
             if kind == "model_replied" {
                 name_calls(&event["data"], &mut names);
             }
             let call = event["data"]["call"].as_str().map_or(Value::Null, |id| {
                 names.get(id).cloned().unwrap_or_else(|| panic!("no reply asked for call {id}"))
             });
+            if kind == "outcome_unknown" {
+                self.unknown.extend(call.as_str().map(str::to_owned));
+            }
             if let Some(command) = command(kind, &event["data"]) {
                 self.gist.commands.push(command);
             } else if let Some(fact) = fact(kind, &event["data"], call) {

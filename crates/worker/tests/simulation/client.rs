@@ -78,6 +78,9 @@ fn next_command(place: &Place, row: &RunRow) -> Option<Command> {
         let commands = state.weather.commands;
         (state.rng.chance(commands), state.rng.between(0, 9))
     };
+    if meddles && row.run.status == Status::Quarantined {
+        return Some(Command::Release);
+    }
     if meddles {
         return match what {
             0 => Some(Command::Cancel),

@@ -6,7 +6,46 @@ use crate::universe::Tally;
 use crate::world::{Outcome, Setting, play};
 
 /// Worlds of a test run.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 2_000;
+/// Of so many worlds, some have seen each of [`SEEN`].
+const MANY_SEEDS: u64 = 1_000;
+/// What has to happen for a simulation to be worth its name.
+const SEEN: [&str; 34] = [
+    "cancel_requested",
+    "claim",
+    "clock",
+    "clock_set_back",
+    "commit: behind",
+    "commit: fenced",
+    "commit: stood",
+    "completed",
+    "dead",
+    "died",
+    "end",
+    "failed",
+    "freeze",
+    "hand_back",
+    "hand_back_all_but",
+    "human_answered",
+    "job",
+    "lease lost",
+    "limit_reached",
+    "outcome_decided",
+    "outcome_unknown",
+    "paused",
+    "poison",
+    "power",
+    "quarantined",
+    "recovered: lease lapsed",
+    "recovered: lock free",
+    "refused",
+    "refused: still acting",
+    "released",
+    "retire",
+    "stop",
+    "sweep",
+    "tool_failed",
+];
 
 pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
@@ -75,6 +114,8 @@ fn play_all(first: u64) {
         longest.0,
         longest.1
     ));
+    let unseen: Vec<&&str> = SEEN.iter().filter(|name| !tally.contains_key(**name)).collect();
+    assert!(seeds < MANY_SEEDS || unseen.is_empty(), "in {seeds} worlds nobody saw {unseen:?}");
 }
 
 #[test]

@@ -252,11 +252,18 @@ impl Store for SimulatedStore {
         // The lock that dies with a worker is taken before it registers; that of the one before it is gone by then.
         self.place.alive().await;
         let before = self.place.inside().incarnation.replace(worker.id.clone());
-        if let Some(before) = before.filter(|before| *before != worker.id) {
-            self.place.universe.state().count("lease lost");
-            self.place.universe.memory.unlock(&before);
+        {
+            let mut state = self.place.universe.state();
+            if let Some(before) = before.filter(|before| *before != worker.id) {
+                state.count("lease lost");
+                state.living.remove(&before);
+                self.place.universe.memory.unlock(&before);
+            }
+            state.living.insert(worker.id.clone());
+            if state.has_locks {
+                self.place.universe.memory.lock(&worker.id);
+            }
         }
-        self.place.universe.memory.lock(&worker.id);
         self.place.cross(of("register"), self.inner.register(worker)).await
     }
 
@@ -304,6 +311,7 @@ impl Store for SimulatedStore {
     async fn retire(&self, worker: &WorkerId) -> Result<(), Error> {
         let retired = self.place.cross(of("retire"), self.inner.retire(worker)).await;
         self.place.universe.memory.unlock(worker);
+        self.place.universe.state().living.remove(worker);
         retired
     }
 

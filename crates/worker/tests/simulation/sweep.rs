@@ -18,6 +18,8 @@ pub(crate) fn calm(stories: Vec<(Story, Vec<client::Planned>)>, interventions: V
         stories,
         workers: 2,
         terms: Terms { concurrency: 2, lease_ms: 600, step_timeout_ms: 30_000 },
+        has_locks: true,
+        clients: 1,
         weather: Weather { think_ms: 30, ..Weather::calm() },
         storm_ms: 30_000,
         tick_ms: (10, 10),

@@ -1,10 +1,10 @@
 //! What the processes of a world share: the database, the time, the outside, chance, and the eye that watches.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
-use piton_core::{CallId, Command, Decision, Pending, Refusal, Run, RunId};
+use piton_core::{CallId, Command, Decision, Pending, Refusal, Run, RunId, WorkerId};
 use piton_store::{Check, Clock, CommandError, RunRow, Store};
 use piton_testkit::memory::{Memory, MemoryStore};
 use serde_json::json;
@@ -34,6 +34,10 @@ pub(crate) struct State {
     pub(crate) weather: Weather,
     /// No more faults: not those either that were on their way.
     pub(crate) is_quiet: bool,
+    /// Whether a lock tells when a worker's process is gone.
+    pub(crate) has_locks: bool,
+    /// The workers whose processes are there.
+    pub(crate) living: BTreeSet<WorkerId>,
     pub(crate) stories: Vec<Story>,
     /// Every call that a story asks for.
     pub(crate) calls: BTreeMap<CallId, (RunId, Planned)>,
@@ -192,9 +196,15 @@ impl Universe {
 
     /// What somebody who looks the call up says of it: the truth. `None` while that is not known.
     pub(crate) fn decision_on(&self, row: &RunRow) -> Option<Command> {
-        let call = &row.run.front()?.call;
+        let front = row.run.front()?;
+        let call = &front.call;
         let mut state = self.state();
         if state.ledger.is_on_its_way(call.id) {
+            return None;
+        }
+        // Where no lock tells of it, one has to see to it oneself that whoever lost the run is gone.
+        let lost_it = front.started.as_ref().filter(|began| began.epoch < row.epoch);
+        if !state.has_locks && lost_it.is_some_and(|began| state.living.contains(&began.worker)) {
             return None;
         }
         let decision = if state.ledger.has(call.id) {

@@ -1,6 +1,7 @@
 //! A world: a database, workers, somebody who looks after a few runs, and weather. It is played once, from its seed to
 //! the end of all its stories, on one thread and in simulated time.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use piton_core::{CallId, Decision, Event, RunId, Status, WorkerId};
@@ -39,6 +40,10 @@ pub(crate) struct Setting {
     pub(crate) stories: Vec<(Story, Vec<Planned>)>,
     pub(crate) workers: u64,
     pub(crate) terms: Terms,
+    /// Whether a lock tells when a worker's process is gone, or only its lease.
+    pub(crate) has_locks: bool,
+    /// How many look after each run.
+    pub(crate) clients: usize,
     pub(crate) weather: Weather,
     /// How long the weather lasts.
     pub(crate) storm_ms: u64,
@@ -75,6 +80,8 @@ impl Setting {
                 lease_ms,
                 step_timeout_ms,
             },
+            has_locks: !rng.chance(200),
+            clients: if rng.chance(300) { 2 } else { 1 },
             weather,
             storm_ms,
             tick_ms: (1, rng.between(5, 40)),
@@ -142,7 +149,7 @@ impl World {
         let clock = Clock::told(START_MS);
         let stories: Vec<Story> = setting.stories.iter().map(|(story, _)| story.clone()).collect();
         let mut ledger = Ledger::default();
-        let mut calls = std::collections::BTreeMap::new();
+        let mut calls = BTreeMap::new();
         for story in &stories {
             for (turn, place, call) in story.calls() {
                 let id = CallId::derive(story.run, turn, place);
@@ -157,6 +164,8 @@ impl World {
             now_ms: 0,
             weather: setting.weather.clone(),
             is_quiet: false,
+            has_locks: setting.has_locks,
+            living: BTreeSet::new(),
             stories,
             calls,
             ledger,
@@ -174,8 +183,10 @@ impl World {
         let client_store: Arc<dyn Store> = Arc::new(SimulatedStore::new(&place));
         let client = Process::client(place);
         for (story, orders) in &setting.stories {
-            let (place, store) = (client.place.clone(), Arc::clone(&client_store));
-            client.spawn(client::mind(place, store, story.clone(), orders.clone()));
+            for _ in 0..setting.clients {
+                let (place, store) = (client.place.clone(), Arc::clone(&client_store));
+                client.spawn(client::mind(place, store, story.clone(), orders.clone()));
+            }
         }
         let births = vec![0; usize::try_from(setting.workers).expect("a few")];
         Self {
@@ -319,6 +330,7 @@ impl World {
                 let incarnation = process.place.inside().incarnation.clone();
                 if let Some(worker) = incarnation {
                     self.universe.memory.unlock(&worker);
+                    self.universe.state().living.remove(&worker);
                 }
                 let place = process.place.clone();
                 if process.lane == Lane::Common {
@@ -376,7 +388,10 @@ impl World {
         let mut state = self.universe.state();
         state.note("dead", &[place.number], || format!("{} is dead: {crash:?}", place.name));
         if let Some(worker) = place.inside().incarnation.clone() {
-            self.universe.memory.die(&worker, crash.busy_with.clone());
+            state.living.remove(&worker);
+            if state.has_locks {
+                self.universe.memory.die(&worker, crash.busy_with.clone());
+            }
         }
         let waits_ms = state.rng.between(0, 300);
         if lane == Lane::Common {
