@@ -91,7 +91,7 @@ async fn an_hour_back_and_forth(whose: Whose) {
     assert!(trouble.is_empty(), "{whose:?}: {} troubles, such as {some:#?}", trouble.len());
     assert_the_clock_was_wrong(&events);
     model.assert_every_request_was_valid();
-    world.doctor_finds_nothing().await;
+    world.doctor_finds_nothing().await.expect("a sound database");
 }
 
 /// Somebody wrote by a clock that was an hour ahead, and by one that was an hour back: else nothing was tried.

@@ -143,7 +143,7 @@ impl Scene {
         assert_eq!(clerk::trouble_with_ledger(self.accepted, &entries), Vec::<String>::new(), "{what}");
         assert_eq!(self.world.worker_pids(), self.workers, "{what}: no worker died of it");
         self.model.assert_every_request_was_valid();
-        self.world.doctor_finds_nothing().await;
+        self.world.doctor_finds_nothing().await.expect("a sound database");
     }
 }
 
@@ -280,5 +280,5 @@ async fn two_servers_on_one_file_are_one() {
     other.answer(&run, "that").await.expect(200);
     other.until(ids[0].as_ref().expect("a run"), &["complete"]).await;
     model.assert_every_request_was_valid();
-    other.doctor_finds_nothing().await;
+    other.doctor_finds_nothing().await.expect("a sound database");
 }

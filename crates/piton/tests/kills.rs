@@ -132,7 +132,7 @@ async fn kills_lose_and_double_nothing_and_hold_nothing_up() {
     let some = &trouble[..trouble.len().min(5)];
     assert!(trouble.is_empty(), "{} troubles, such as {some:#?}", trouble.len());
     model.assert_every_request_was_valid();
-    world.doctor_finds_nothing().await;
+    world.doctor_finds_nothing().await.expect("a sound database");
     report(&plan, &model, kills, &events).await;
 }
 

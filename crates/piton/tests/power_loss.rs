@@ -69,7 +69,7 @@ async fn what_was_acknowledged_survives_a_loss_of_power() {
         everything_is_there(&world, &acknowledged).await;
         all_end(&world, &ledger, &mut said).await;
         all_are_right(&world, &ledger, &acknowledged).await;
-        world.doctor_finds_nothing().await;
+        world.doctor_finds_nothing().await.expect("a sound database");
         launched += acknowledged.runs.len();
         answered += acknowledged.answers.len();
     }

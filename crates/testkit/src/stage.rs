@@ -97,7 +97,7 @@ pub async fn tell(
     let trouble = story.trouble_with_ledger(&ledger).await;
     assert!(trouble.is_empty(), "{what}: {trouble:?}");
     model.assert_every_request_was_valid();
-    world.doctor_finds_nothing().await;
+    world.doctor_finds_nothing().await.expect("a sound database");
     let seen = strace.as_ref().map(|(_, strace)| strace.seen()).unwrap_or_default();
     Telling { tale, deaths, seen, logs: world.logs() }
 }

@@ -19,6 +19,9 @@ use crate::scripted_model::ScriptedModel;
 use crate::strace::Strace;
 use crate::until::{deadline, until};
 
+/// What the doctor may need for all that hours of chaos have left.
+const DOCTOR: Duration = Duration::from_secs(600);
+
 /// One installation of Piton in a folder of its own. Everything it started is killed when it is dropped; when the
 /// test failed, the logs are shown.
 #[derive(Debug)]
@@ -344,17 +347,16 @@ impl World {
 
     /// Waits until `piton doctor` finds nothing: the last of the killed may lie unburied for a moment.
     ///
-    /// # Panics
-    /// When it still finds something at the deadline.
-    pub async fn doctor_finds_nothing(&self) {
+    /// # Errors
+    /// What it still finds at the deadline.
+    pub async fn doctor_finds_nothing(&self) -> Result<(), String> {
         let mut said = String::new();
         let well = until(deadline(), "doctor finds nothing", async || {
-            let doctor = self.cli(&["doctor"]).await;
+            let doctor = self.cli_within(DOCTOR, &["doctor"], "").await;
             said = String::from_utf8_lossy(&doctor.stdout).into_owned();
             doctor.status.success().then_some(())
         });
-        let well = well.await;
-        assert!(well.is_ok(), "{said}");
+        well.await.map_err(|_| said)
     }
 
     /// Runs a command of the binary to its end, `input` on its standard input.
@@ -362,6 +364,10 @@ impl World {
     /// # Panics
     /// When it does not end within the deadline.
     pub async fn cli_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        self.cli_within(deadline(), arguments, input).await
+    }
+
+    async fn cli_within(&self, limit: Duration, arguments: &[&str], input: &str) -> Output {
         let mut command = tokio::process::Command::from(self.command());
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().expect("the binary starts");
@@ -372,9 +378,9 @@ impl World {
             drop(stdin);
         };
         let run = async { tokio::join!(write, child.wait_with_output()).1 };
-        match tokio::time::timeout(deadline(), run).await {
+        match tokio::time::timeout(limit, run).await {
             Ok(output) => output.expect("the output can be read"),
-            Err(_) => panic!("piton {arguments:?} did not end within {:?}", deadline()),
+            Err(_) => panic!("piton {arguments:?} did not end within {limit:?}"),
         }
     }
 

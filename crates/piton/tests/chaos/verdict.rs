@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use piton_testkit::{LedgerEntry, ScriptedModel, World, clerk, deadline, until};
+use piton_testkit::{LedgerEntry, ScriptedModel, World, clerk};
 use serde_json::Value;
 
 use crate::meddling::{Order, give};
@@ -113,14 +113,7 @@ pub(crate) async fn on_everything(storm: &Storm, world: &World, model: &Scripted
     if !violations.is_empty() {
         storm.trouble(format!("a strict provider would have refused: {violations:#?}"));
     }
-    let mut said = String::new();
-    // The last of the killed may lie unburied for a moment.
-    let well = until(deadline(), "doctor finds nothing", async || {
-        let doctor = world.cli(&["doctor"]).await;
-        said = String::from_utf8_lossy(&doctor.stdout).into_owned();
-        doctor.status.success().then_some(())
-    });
-    if well.await.is_err() {
+    if let Err(said) = world.doctor_finds_nothing().await {
         storm.trouble(said);
     }
 }

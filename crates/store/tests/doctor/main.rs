@@ -272,7 +272,11 @@ async fn what_is_lost_is_said_and_not_made_up() {
         ("DELETE FROM agents", AGENTS, "of 6 runs is missing"),
         ("UPDATE agents SET definition = '{}'", AGENTS, "is another text by now"),
         ("INSERT INTO outputs (run, call, part, body) VALUES ('gone', 'c', 0, 'x')", BESIDE, "gone"),
-        ("INSERT INTO lost_attempts VALUES ('gone', 1, 1, 'w', 1, 0, 'signal 9', 0)", BESIDE, "gone"),
+        (
+            "INSERT INTO lost_attempts (run, epoch, attempt, worker, version, at, how) VALUES ('gone', 1, 1, 'w', 1, 0, 'signal 9')",
+            BESIDE,
+            "gone",
+        ),
         ("INSERT INTO idempotency_keys VALUES ('t', 'k', '', 'gone', 1800000000000)", BESIDE, "gone"),
         ("DROP INDEX runs_runnable", SCHEMA, "index runs_runnable is missing"),
     ] {
