@@ -77,8 +77,10 @@ async fn let_in(listener: TcpListener, mut open: watch::Receiver<bool>, ledger: 
             return;
         }
         let entered = tokio::select! {
-            entered = listener.accept() => entered,
+            biased;
+            // Once it is closed, a place that became free in the queue would let somebody's bytes in.
             _ = open.wait_for(|open| !*open) => continue,
+            entered = listener.accept() => entered,
         };
         let Ok((mut caller, _)) = entered else { continue };
         tokio::spawn(async move {
