@@ -101,7 +101,7 @@ async fn the_history_is_the_same_wherever_a_process_is_killed() {
     };
     let count = points.len();
     let mut rounds = futures::stream::iter(points)
-        .map(async |point| {
+        .map(|point| async move {
             let telling = killed(&point).await;
             (point, telling)
         })

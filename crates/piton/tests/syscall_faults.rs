@@ -214,7 +214,7 @@ async fn the_history_is_the_same_whichever_database_call_fails() {
         Err(_) => faults_of_the_story().await,
     };
     let mut rounds = futures::stream::iter(faults)
-        .map(async |fault| {
+        .map(|fault| async move {
             let (telling, readiness) = faulty(&fault).await;
             (fault, telling, readiness)
         })
@@ -395,7 +395,7 @@ async fn trouble_for_a_while_is_waited_out() {
     }
     let count = spans.len();
     let mut rounds = futures::stream::iter(spans)
-        .map(async |mut span| {
+        .map(|mut span| async move {
             let what = span.to_string();
             let telling = tell(PITON, &what, None, never, async |scene| span.pass(scene).await).await;
             (span, telling)
