@@ -63,8 +63,8 @@ impl Held {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn runs(&self) -> Vec<RunId> {
-        self.claims().iter().map(|(run, _)| *run).collect()
+    fn all(&self) -> Vec<(RunId, Epoch)> {
+        self.claims().iter().copied().collect()
     }
 }
 
@@ -131,7 +131,7 @@ async fn claim(store: Arc<dyn Store>, mut options: QueueOptions, ready: mpsc::Un
             let claims = async {
                 if troubled {
                     // A claim that failed may have been carried out all the same, and nobody knows of its runs.
-                    store.hand_back_all_but(&options.worker, &held.runs()).await?;
+                    store.hand_back_all_but(&options.worker, &held.all()).await?;
                 }
                 store.claim(&options.worker, options.lane, limit).await
             };

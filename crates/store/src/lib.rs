@@ -107,9 +107,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// epoch holds it. Not synced to disk.
     async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error>;
 
-    /// Gives back every run of `worker` but those it holds, as [`Store::hand_back`] does: what it took by a claim whose
-    /// reply was lost. Returns how many. Not synced to disk.
-    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[RunId]) -> Result<u64, Error>;
+    /// Gives back every run of `worker` but those it holds under these epochs, as [`Store::hand_back`] does: what it took by
+    /// a claim whose reply was lost. Returns how many. Not synced to disk.
+    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error>;
 
     /// Every other worker that is registered, however long ago it fell silent.
     async fn peers(&self, me: &WorkerId) -> Result<Vec<Peer>, Error>;

@@ -77,7 +77,7 @@ but_for_commits! {
     due(lane: Lane, limit: u32) -> Result<u32, Error>;
     claim(worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error>;
     hand_back(run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error>;
-    hand_back_all_but(worker: &WorkerId, held: &[RunId]) -> Result<u64, Error>;
+    hand_back_all_but(worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error>;
     peers(me: &WorkerId) -> Result<Vec<Peer>, Error>;
     recover(lost: &LostWorker) -> Result<u64, Error>;
     retire(worker: &WorkerId) -> Result<(), Error>;

@@ -207,7 +207,7 @@ impl Store for SqliteStore {
         self.writer.write(step::HandBack { run, worker: worker.clone(), epoch }).await
     }
 
-    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[RunId]) -> Result<u64, Error> {
+    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error> {
         self.writer.write(step::HandBackAllBut { worker: worker.clone(), held: held.to_vec() }).await
     }
 

@@ -238,7 +238,7 @@ impl Transact for HandBack {
 /// Gives back what a worker owns and does not know of.
 pub(super) struct HandBackAllBut {
     pub(super) worker: WorkerId,
-    pub(super) held: Vec<RunId>,
+    pub(super) held: Vec<(RunId, Epoch)>,
 }
 
 #[async_trait]
@@ -251,10 +251,11 @@ impl Transact for HandBackAllBut {
         conn: &mut SqliteConnection,
         now_ms: i64,
     ) -> Result<(Self::Out, Option<Ring>), Fault> {
-        let held = json!(self.held.iter().map(RunId::to_string).collect::<Vec<_>>()).to_string();
+        let held = self.held.iter().map(|(run, epoch)| json!([run.to_string(), epoch.0]));
+        let held = serde_json::Value::from_iter(held).to_string();
         let rows = sqlx::query(
             "UPDATE runs SET owner = NULL, attempt = max(attempt - 1, 0) \
-             WHERE owner = ? AND id NOT IN (SELECT value FROM json_each(?)) \
+             WHERE owner = ? AND (id, epoch) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?)) \
              RETURNING id, status IN ('running', 'cancelling')",
         )
         .bind(self.worker.as_str())

@@ -245,7 +245,8 @@ impl Pair {
     async fn hand_back(&mut self) {
         let worker = self.worker();
         if self.rng.chance(300) {
-            let held: Vec<RunId> = self.held.iter().map(|held| held.claim.run).take(1).collect();
+            let held = self.held.iter().take(1).map(|held| (held.claim.run, held.claim.epoch));
+            let held: Vec<(RunId, Epoch)> = held.collect();
             ask!(self, store => store.hand_back_all_but(&worker, &held)).expect("handed back");
         } else if let Some(held) = self.held.pop() {
             let (run, epoch) = (held.claim.run, held.claim.epoch);

@@ -349,7 +349,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[RunId]) -> Result<u64, Error> {
+    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error> {
         Ok(self.unsynced(|tables, now_ms| tables.hand_back_all_but(worker, held, now_ms)))
     }
 

@@ -134,14 +134,14 @@ impl Tables {
     pub(super) fn hand_back_all_but(
         &mut self,
         worker: &WorkerId,
-        held: &[RunId],
+        held: &[(RunId, Epoch)],
         now_ms: i64,
     ) -> Written<u64> {
-        let mut unknown = self.owned_by(worker);
-        unknown.retain(|run| !held.contains(run));
-        for run in &unknown {
-            let Some(epoch) = self.runs.get(run).map(|stored| stored.row.epoch) else { continue };
-            self.hand_back(*run, worker, epoch, now_ms);
+        let owned = self.owned_by(worker).into_iter();
+        let owned = owned.filter_map(|run| Some((run, self.runs.get(&run)?.row.epoch)));
+        let unknown: Vec<(RunId, Epoch)> = owned.filter(|owned| !held.contains(owned)).collect();
+        for (run, epoch) in &unknown {
+            self.hand_back(*run, worker, *epoch, now_ms);
         }
         (unknown.len() as u64, (!unknown.is_empty()).then_some(Ring::Job))
     }

@@ -296,7 +296,7 @@ impl Store for SimulatedStore {
         self.place.cross(on("hand_back", run), self.inner.hand_back(run, worker, epoch)).await
     }
 
-    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[RunId]) -> Result<u64, Error> {
+    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error> {
         self.place.cross(of("hand_back_all_but"), self.inner.hand_back_all_but(worker, held)).await
     }
 
