@@ -80,7 +80,11 @@ impl Lease {
             }
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(None),
+                () = stop.cancelled() => {
+                    // It may be registered all the same: only the acknowledgement may be missing.
+                    good_bye(deps.store.as_ref(), worker).await;
+                    return Ok(None);
+                }
                 () = tokio::time::sleep(TROUBLE_WAIT) => {}
             }
         }
@@ -134,11 +138,15 @@ impl Lease {
 
     /// Hands back whatever is still held.
     pub(crate) async fn give_up(self) {
-        match tokio::time::timeout(GOOD_BYE, self.store.retire(&self.worker)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "no good-bye; the others will find out"),
-            Err(_) => tracing::warn!("no good-bye within its time; the others will find out"),
-        }
+        good_bye(self.store.as_ref(), &self.worker).await;
+    }
+}
+
+async fn good_bye(store: &dyn Store, worker: &WorkerId) {
+    match tokio::time::timeout(GOOD_BYE, store.retire(worker)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "no good-bye; the others will find out"),
+        Err(_) => tracing::warn!("no good-bye within its time; the others will find out"),
     }
 }
 
