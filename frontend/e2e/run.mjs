@@ -1,4 +1,5 @@
-// The browser test: a real Chromium against the server at PITON_URL, which has to have the practice model and a worker.
+// The browser test: a real Chromium against the server at PITON_URL, which has to have the practice model, a worker, test
+// tools (PITON_TEST__TOOLS=true) and the agents of e2e/config (--config frontend/e2e/config).
 // `npm run e2e`; CHROMIUM_PATH names the browser, PITON_API_KEY the key where the server wants one. An argument runs
 // only the tests with it in their name. Prints one line per test and, at the end, `N passed, M failed`.
 import { openBrowser, watchFaults } from './browser.mjs';

@@ -108,7 +108,8 @@ async fn a_step_costs_the_store_the_same_late_as_early() {
     assert!(late.written_bytes <= 2.0 * early.written_bytes, "it writes more: {early}; {late}");
     // Trees grow a level deeper; a history that was read again would be hundreds of times as much.
     assert!(late.read_bytes <= 4.0 * early.read_bytes, "it reads more: {early}; {late}");
-    let [before, after] = [early, late].map(|cost| cost.held.percentile(50.0));
+    // The windows are minutes apart: the quicker quarter says more of the work, and less of what else the machine did.
+    let [before, after] = [early, late].map(|cost| cost.held.percentile(25.0));
     assert!(after <= before * 2, "it takes longer: {early}; {late}");
     model.assert_every_request_was_valid();
 }

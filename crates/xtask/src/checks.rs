@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::served::Served;
-use crate::shell::{Done, cmd, run, run_and_read};
+use crate::shell::{Done, cmd, root, run, run_and_read};
 use crate::{arrows, chromium, frontend, packages, tools};
 
 /// Tests that a runner counted.
@@ -136,7 +136,11 @@ fn browser() -> Outcome {
         run(&mut cmd(BUILD))?;
         Ok((
             chromium,
-            Served::start("browser", &["--workers", "2"], &[("PITON_TEST__TOOLS", "true".into())])?,
+            Served::start(
+                "browser",
+                &["--workers", "2", "--config", &root().join("frontend/e2e/config").to_string_lossy()],
+                &[("PITON_TEST__TOOLS", "true".into())],
+            )?,
         ))
     });
     let (chromium, served) = match ready {
