@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use piton_core::RunId;
-use piton_store::Store;
+use piton_store::{Standing, Store};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Rings within this time are answered by one look.
-const JOINED: Duration = Duration::from_millis(20);
+/// Rings within this time are answered by one look: the longer, the more there is to look at.
+const JOINED_PER_RUN: Duration = Duration::from_micros(200);
+const JOINED_MAX: Duration = Duration::from_millis(20);
 /// How long a lost ring goes unnoticed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -24,10 +25,18 @@ pub(crate) struct Feed {
     shared: Arc<Watched>,
 }
 
-/// The newest version known of each run that is watched.
+/// How far a run is known to have come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Newest {
+    version: u64,
+    /// Whether it advances no further by itself.
+    is_at_rest: bool,
+}
+
+/// What is known of each run that is watched.
 #[derive(Debug)]
 struct Watched {
-    runs: Mutex<HashMap<RunId, watch::Sender<u64>>>,
+    runs: Mutex<HashMap<RunId, watch::Sender<Newest>>>,
     came: Notify,
     places: Arc<Semaphore>,
 }
@@ -36,7 +45,7 @@ struct Watched {
 #[derive(Debug)]
 pub(crate) struct Watch {
     run: RunId,
-    newest: watch::Receiver<u64>,
+    newest: watch::Receiver<Newest>,
     shared: Arc<Watched>,
     _place: OwnedSemaphorePermit,
 }
@@ -71,7 +80,16 @@ impl Feed {
 impl Watch {
     /// Returns once there are events after `seq`. A view has to look for itself once after it began to watch.
     pub(crate) async fn past(&mut self, seq: u64) {
-        if self.newest.wait_for(|newest| *newest > seq).await.is_err() {
+        self.until(|newest| newest.version > seq).await;
+    }
+
+    /// Returns once the run rests after `seq`. Who waits for that has to look for themselves once after they began to watch.
+    pub(crate) async fn at_rest(&mut self, seq: u64) {
+        self.until(|newest| newest.version > seq && newest.is_at_rest).await;
+    }
+
+    async fn until(&mut self, mut holds: impl FnMut(&Newest) -> bool) {
+        if self.newest.wait_for(|newest| holds(newest)).await.is_err() {
             // The sender lives as long as this watch is in the map.
             std::future::pending::<()>().await;
         }
@@ -109,19 +127,22 @@ impl Watched {
                     sleep(LOOK_EVERY).await;
                 }
             }
-            sleep(JOINED).await;
+            let watched = u32::try_from(self.lock().len()).unwrap_or(u32::MAX);
+            sleep(JOINED_PER_RUN.saturating_mul(watched).min(JOINED_MAX)).await;
         }
     }
 
     async fn look(&self, store: &dyn Store) -> Result<(), piton_store::Error> {
         let runs: Vec<RunId> = self.lock().keys().copied().collect();
-        let versions = store.versions(&runs).await?;
+        let standings = store.standings(&runs).await?;
         let watched = self.lock();
-        for (run, version) in versions {
+        for Standing { run, version, status } in standings {
             if let Some(newest) = watched.get(&run) {
                 newest.send_if_modified(|newest| {
-                    let grew = version > *newest;
-                    *newest = version.max(*newest);
+                    let grew = version > newest.version;
+                    if grew {
+                        *newest = Newest { version, is_at_rest: !status.is_runnable() };
+                    }
                     grew
                 });
             }
@@ -129,7 +150,7 @@ impl Watched {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, watch::Sender<u64>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, watch::Sender<Newest>>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -210,6 +210,7 @@ impl World {
             events.extend(decisions);
         }
         let commit = Commit {
+            patience: std::time::Duration::ZERO,
             run: claim.run,
             worker: self.worker.clone(),
             epoch: claim.epoch,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use piton_store::Synchronous;
 
 use crate::config::Overrides;
 
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Ask a server whether it is up; for health checks
     Ping(Ping),
+    /// Measure how fast this machine runs steps, beside what it could do at most
+    Bench(Bench),
     /// Serve the practice model alone: an OpenAI-compatible endpoint that knows arithmetic
     Model(Model),
     /// Show each setting, where it came from, and which agents are in use
@@ -110,6 +113,60 @@ pub(crate) struct Work {
     /// Take up one run that may have taken its worker down, and end with it
     #[arg(long, hide = true, requires = "child")]
     pub(crate) apart: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Runs in each round
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+
+    /// Runs in flight
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) concurrency: u32,
+
+    /// Model calls of a run, the last of which is the answer
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=900))]
+    pub(crate) steps: u32,
+
+    /// Worker processes
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) workers: u32,
+
+    /// How long the model takes to reply
+    #[arg(long, default_value_t = 0, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pub(crate) latency_ms: u64,
+
+    /// How often everything is measured; figures are medians
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+
+    /// How durable commits are
+    #[arg(long, default_value = "full", value_enum, value_name = "LEVEL")]
+    pub(crate) synchronous: SynchronousFlag,
+
+    /// Folder on the disk to measure, for throw-away databases [default: the system's for temporary files]
+    #[arg(long = "in", value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+
+    /// JSON for machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SynchronousFlag {
+    Full,
+    Normal,
+}
+
+impl From<SynchronousFlag> for Synchronous {
+    fn from(flag: SynchronousFlag) -> Self {
+        match flag {
+            SynchronousFlag::Full => Self::Full,
+            SynchronousFlag::Normal => Self::Normal,
+        }
+    }
 }
 
 /// Which runs a command is about: those of a server, or of a database on this machine.

@@ -1,9 +1,9 @@
 //! The store's jobs behind apalis's backend traits, so that workers are ordinary apalis workers.
 //!
 //! A claiming task takes from the store exactly as many jobs as there are free slots, never more: what is claimed is
-//! begun at once. When nothing is due it waits for the bell, with a slow poll as the net under it. A worker that
-//! keeps a run for its next step puts it back here with [`Job::again`], in the slot it has. A worker for runs that go
-//! apart takes one of those and no other, and ends with it.
+//! begun at once. When nothing is due it waits for the bell, with a slow poll as the net under it. A worker may keep a
+//! run in its slot for several steps, as long as nobody older waits. A worker for runs that go apart takes one of those and
+//! no other, and ends with it.
 //!
 //! Renewal, recovery and what becomes of a failed step are the worker's: a job that ends here was acknowledged by the
 //! commit of its step, or not at all.
@@ -37,13 +37,12 @@ const TROUBLE_WAIT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Job {
     pub claim: Claim,
-    slot: Slot,
+    _slot: Slot,
 }
 
 #[derive(Debug)]
 struct Slot {
     _permit: OwnedSemaphorePermit,
-    ready: mpsc::UnboundedSender<Job>,
     holds: (RunId, Epoch),
     held: Held,
 }
@@ -65,16 +64,6 @@ impl Held {
 
     fn all(&self) -> Vec<(RunId, Epoch)> {
         self.claims().iter().copied().collect()
-    }
-}
-
-impl Job {
-    /// Puts the run's next step, claimed already, into the same slot.
-    pub fn again(self, claim: Claim) {
-        let Self { slot, .. } = self;
-        let ready = slot.ready.clone();
-        // Nobody takes it once the worker stops: its run goes back with everything else that is still held.
-        let _ = ready.send(Self { claim, slot });
     }
 }
 
@@ -147,8 +136,8 @@ async fn claim(store: Arc<dyn Store>, mut options: QueueOptions, ready: mpsc::Un
                     for (claim, permit) in claims.into_iter().zip(permits) {
                         let holds = (claim.run, claim.epoch);
                         held.claims().insert(holds);
-                        let slot = Slot { _permit: permit, ready: ready.clone(), holds, held: held.clone() };
-                        if ready.send(Job { claim, slot }).is_err() {
+                        let slot = Slot { _permit: permit, holds, held: held.clone() };
+                        if ready.send(Job { claim, _slot: slot }).is_err() {
                             return;
                         }
                     }

@@ -14,11 +14,11 @@ pub use bell::{Bell, Listener, Ring};
 pub use clock::Clock;
 pub use error::{CommandError, Error};
 pub use lock::{Slots, WorkerLock};
-pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
+pub use sqlite::{BareCommits, SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
     Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, InboxItem, JobKind,
     Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, Repair,
-    RunFilter, RunPage, RunRow, StepEnd, Verdict, WorkerRow,
+    RunFilter, RunPage, RunRow, Standing, StepEnd, Verdict, WorkerRow,
 };
 
 use async_trait::async_trait;
@@ -60,8 +60,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// and for any other call. A part is short enough to be held for everyone who reads one.
     async fn output(&self, run: RunId, call: CallId, part: u32) -> Result<Option<String>, Error>;
 
-    /// The version of each of these runs that exists: what a live view needs to see whether there is more to read.
-    async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error>;
+    /// Where each of these runs stands that exists: what a live view needs to see whether there is more to read.
+    async fn standings(&self, runs: &[RunId]) -> Result<Vec<Standing>, Error>;
 
     /// The attempts at the run's steps that ended with their worker, oldest first.
     async fn lost_attempts(&self, run: RunId) -> Result<Vec<LostAttempt>, Error>;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use piton_core::{Agent, CallId, Epoch, Event, Interrupt, Pending, Run, RunId, Status, Usage, WorkerId};
 
@@ -82,6 +83,14 @@ pub struct RunRow {
     pub created_at_ms: i64,
     pub updated_at_ms: i64,
     pub finished_at_ms: Option<i64>,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub run: RunId,
+    pub version: u64,
+    pub status: Status,
 }
 
 /// Which runs to list.
@@ -196,6 +205,8 @@ pub struct Commit {
     /// What these events were cut of.
     pub outputs: Vec<FullOutput>,
     pub end: StepEnd,
+    /// How long this may wait for others to share its sync to the disk with.
+    pub patience: Duration,
 }
 
 /// The whole of a tool's output, kept beside the event that shows only its beginning.
@@ -210,6 +221,8 @@ pub struct FullOutput {
 pub enum StepEnd {
     /// The step goes on under the same attempt.
     GoesOn,
+    /// The same, and this is only for whoever watches: not synced to disk.
+    Progress,
     /// The step is done. If the run is runnable, the committer keeps it for its next step, unless an older job
     /// waits: then it gets a job and its turn comes.
     Done,

@@ -13,6 +13,7 @@ mod step;
 mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use apalis::layers::WorkerBuilderExt;
@@ -129,6 +130,7 @@ async fn incarnation(
         lost: lease.lost(),
         step_timeout: Duration::from_millis(options.step_timeout_ms),
         polls: Polls::watch(Duration::from_millis(options.step_timeout_ms), lease.lost()),
+        under_way: AtomicUsize::new(0),
     });
     let drop_calls = advance.drop_calls.clone();
     let working = apalis_worker(queue, advance, deps.steps.clone());

@@ -171,7 +171,7 @@ impl Step<'_> {
             // The call goes on while its run is written.
             if self.has_uncommitted() || self.is_behind().await? {
                 let early = {
-                    let committed = self.commit(StepEnd::GoesOn);
+                    let committed = self.commit(StepEnd::Progress);
                     tokio::pin!(committed);
                     tokio::select! {
                         biased;

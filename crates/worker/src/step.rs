@@ -4,6 +4,7 @@
 //! when a command came in between, the facts are merged into the newer run and the reducer is asked again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -14,6 +15,7 @@ use piton_queue::Job;
 use piton_store::{
     Claim, Clock, Commit, CommitOutcome, Error as StoreError, FullOutput, JobKind, Slots, StepEnd, Store,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -25,6 +27,9 @@ use crate::watch::Watch;
 /// Between two tries to commit while the database does not answer, at first and at most.
 const COMMIT_WAIT: Duration = Duration::from_millis(20);
 const COMMIT_WAIT_MAX: Duration = Duration::from_secs(1);
+/// The part of its own time that a step waits for others to commit with, and how long at most.
+const PATIENCE_PART: u32 = 25;
+const PATIENCE_MAX: Duration = Duration::from_millis(20);
 
 /// What every step of an incarnation shares.
 #[derive(Debug)]
@@ -46,6 +51,8 @@ pub(crate) struct Advance {
     pub(crate) lost: CancellationToken,
     pub(crate) step_timeout: Duration,
     pub(crate) polls: Polls,
+    /// Jobs under way.
+    pub(crate) under_way: AtomicUsize,
 }
 
 /// Why a step ends without its commit.
@@ -75,9 +82,19 @@ enum Ended {
 }
 
 impl Advance {
-    /// Advances the job's run by one step. Never fails: what goes wrong is recorded, handed back or fenced.
+    /// Advances the job's run, for as many steps as it is kept. Never fails: what goes wrong is recorded, handed back or
+    /// fenced.
     pub(crate) async fn job(&self, job: Job) {
-        let claim = job.claim.clone();
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let mut next = Some(job.claim.clone());
+        while let Some(claim) = next {
+            next = self.watched_step(claim).await;
+        }
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A step of whose every poll it is known which run it is of.
+    async fn watched_step(&self, claim: Claim) -> Option<Claim> {
         let span = tracing::info_span!(
             "step",
             run = %claim.run,
@@ -88,7 +105,7 @@ impl Advance {
         );
         let run = claim.run;
         let mut step = std::pin::pin!(self.step(claim).instrument(span));
-        let next = std::future::poll_fn(|cx| {
+        std::future::poll_fn(|cx| {
             self.polls.enter();
             if let Some(slots) = &self.slots {
                 slots.enter(run);
@@ -100,22 +117,18 @@ impl Advance {
             self.polls.leave();
             polled
         })
-        .await;
-        if let Some(claim) = next {
-            job.again(claim);
-        }
+        .await
     }
 
     async fn step(&self, claim: Claim) -> Option<Claim> {
-        let begun = tokio::time::Instant::now();
         let (run, epoch) = (claim.run, claim.epoch);
         let mut step = Step::new(self, claim);
         let caught = std::panic::AssertUnwindSafe(step.advance()).catch_unwind();
         let result = tokio::time::timeout(self.step_timeout, caught).await;
-        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took_ms = u64::try_from(step.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         match result {
             Ok(Ok(Ok(ended))) => {
-                tracing::info!(took_ms, steps = step.run.steps, status = %step.run.status, outcome = ?ended, "step done");
+                tracing::debug!(took_ms, steps = step.run.steps, status = %step.run.status, outcome = ?ended, "step done");
                 return (ended == Ended::Kept).then(|| step.next_claim());
             }
             Ok(Ok(Err(why @ (Interrupted::Fenced | Interrupted::LeaseLost)))) => {
@@ -188,6 +201,7 @@ pub(crate) struct Step<'a> {
     /// What was cut of the uncommitted ones.
     pub(crate) outputs: Vec<FullOutput>,
     ordinal: u32,
+    begun: Instant,
     /// Up to date with `run`, or not loaded.
     context: Option<Context>,
 }
@@ -202,6 +216,7 @@ impl<'a> Step<'a> {
             uncommitted: Vec::new(),
             outputs: Vec::new(),
             ordinal: claim.ordinal,
+            begun: Instant::now(),
             context: None,
             claim,
         }
@@ -295,6 +310,7 @@ impl<'a> Step<'a> {
                 after: self.run.clone(),
                 outputs: self.outputs.clone(),
                 end,
+                patience: self.patience(end),
             };
             match self.shared.store.commit(commit).await {
                 Ok(CommitOutcome::Committed { version, kept }) => {
@@ -329,10 +345,20 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// A step that took long does not mind a little longer, and shares its sync with those that end about then. Where no
+    /// other step is under way, nobody would come.
+    fn patience(&self, end: StepEnd) -> Duration {
+        let is_alone = self.shared.under_way.load(Ordering::Relaxed) <= 1;
+        if is_alone || end != StepEnd::Done {
+            return Duration::ZERO;
+        }
+        (self.begun.elapsed() / PATIENCE_PART).min(PATIENCE_MAX)
+    }
+
     /// Reads what was commanded meanwhile into this step's fold, if anything was.
     pub(crate) async fn is_behind(&self) -> Result<bool, StoreError> {
-        let versions = self.shared.store.versions(&[self.id]).await?;
-        Ok(versions.first().is_none_or(|(_, version)| *version != self.base))
+        let standings = self.shared.store.standings(&[self.id]).await?;
+        Ok(standings.first().is_none_or(|standing| standing.version != self.base))
     }
 
     /// Ends the run as failed, keeping what the step had found out. What became of a call that was begun is not

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use piton_core::RunId;
-use piton_store::Store;
+use piton_store::{Standing, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -65,10 +65,10 @@ impl Watch {
                 continue;
             }
             let _ = tokio::time::timeout(POLL, rings.heard()).await;
-            if let Ok(versions) = store.versions(&runs).await
+            if let Ok(standings) = store.standings(&runs).await
                 && let Ok(watched) = self.watched.lock()
             {
-                for (run, version) in versions {
+                for Standing { run, version, .. } in standings {
                     if let Some(watched) = watched.get(&run)
                         && watched.version != version
                     {

@@ -13,8 +13,8 @@ use piton_core::{
 use piton_model::{Ask, ModelFailure, Replied};
 use piton_store::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, Store,
-    Verdict, WorkerRow,
+    Launched, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, Standing,
+    Store, Verdict, WorkerRow,
 };
 use piton_testkit::memory::{Memory, MemoryStore};
 use piton_testkit::{deadline, until};
@@ -64,7 +64,7 @@ but_for_commits! {
     runs(filter: &RunFilter) -> Result<RunPage, Error>;
     events(run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error>;
     output(run: RunId, call: CallId, part: u32) -> Result<Option<String>, Error>;
-    versions(runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error>;
+    standings(runs: &[RunId]) -> Result<Vec<Standing>, Error>;
     lost_attempts(run: RunId) -> Result<Vec<LostAttempt>, Error>;
     still_acting(run: RunId) -> Result<Option<WorkerId>, Error>;
     inbox(limit: u32) -> Result<Vec<InboxItem>, Error>;

@@ -223,7 +223,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show a run */
+        /**
+         * Show a run
+         * @description With `wait_ms` the answer comes as soon as the run advances no further by itself: it is over, it asks somebody, or it
+         *     is paused. When that takes longer the run is shown as it stands by then.
+         */
         get: operations["show_run"];
         put?: never;
         post?: never;
@@ -1555,7 +1559,10 @@ export interface operations {
     };
     show_run: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How long to wait until it rests, at most; 0 if not given */
+                wait_ms?: number;
+            };
             header?: never;
             path: {
                 /** @description The run's id */
@@ -1576,6 +1583,15 @@ export interface operations {
             };
             /** @description No such run */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not valid */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

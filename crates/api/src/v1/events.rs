@@ -113,7 +113,7 @@ fn last_event_id(headers: &HeaderMap, version: u64) -> Result<Option<u64>, Probl
     }
 }
 
-fn too_many() -> Problem {
+pub(super) fn too_many() -> Problem {
     Problem::new(Kind::TooManyStreams, "Too many live views are open. Close one, or read the events as JSON")
         .retry_after_s(5)
 }

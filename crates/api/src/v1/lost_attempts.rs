@@ -50,7 +50,7 @@ pub(crate) async fn lost_attempts(
     State(api): Shared,
     RunPath(id): RunPath,
 ) -> Result<Json<LostAttempts>, Problem> {
-    if api.store.versions(&[id]).await?.is_empty() {
+    if api.store.standings(&[id]).await?.is_empty() {
         return Err(Problem::run_not_found(&id.to_string()));
     }
     let lost = api.store.lost_attempts(id).await?;

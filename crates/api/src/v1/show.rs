@@ -1,29 +1,79 @@
 //! `GET /v1/runs/{id}`: shows one run.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
+use piton_core::RunId;
+use piton_store::RunRow;
+use tokio::time::sleep;
 
+use super::events::too_many;
 use super::run::Run;
-use crate::api::Shared;
+use crate::api::{Api, Shared};
 use crate::problem::{Problem, ProblemBody, Problems};
-use crate::request::RunPath;
+use crate::request::{Params, RunPath};
+
+/// The longest that a request waits, in milliseconds: less than any request may take.
+const WAIT_MS_MAX: u64 = 20_000;
 
 /// Show a run
+///
+/// With `wait_ms` the answer comes as soon as the run advances no further by itself: it is over, it asks somebody, or it
+/// is paused. When that takes longer the run is shown as it stands by then.
 #[utoipa::path(
     get,
     path = "/v1/runs/{id}",
     tag = "runs",
     operation_id = "show_run",
-    params(("id" = String, Path, format = "uuid", description = "The run's id")),
+    params(
+        ("id" = String, Path, format = "uuid", description = "The run's id"),
+        ("wait_ms" = Option<u64>, Query, minimum = 0, maximum = 20_000,
+            description = "How long to wait until it rests, at most; 0 if not given"),
+    ),
     responses(
         (status = 200, description = "The run as it stands", body = Run),
         (status = 404, description = "No such run", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Not valid", body = ProblemBody, content_type = "application/problem+json"),
         Problems,
     )
 )]
-pub(crate) async fn show(State(api): Shared, RunPath(id): RunPath) -> Result<Json<Run>, Problem> {
-    let row = api.store.run(id).await?.ok_or_else(|| Problem::run_not_found(&id.to_string()))?;
+pub(crate) async fn show(
+    State(api): Shared,
+    RunPath(id): RunPath,
+    mut params: Params,
+) -> Result<Json<Run>, Problem> {
+    let wait = params.number("wait_ms", 0..=WAIT_MS_MAX).map(Duration::from_millis);
+    params.done()?;
+    let wait = wait.filter(|wait| !wait.is_zero());
+    let row = match wait {
+        None => api.store.run(id).await?,
+        Some(wait) => at_rest(&api, id, wait).await?,
+    };
+    let row = row.ok_or_else(|| Problem::run_not_found(&id.to_string()))?;
     Ok(Json(Run::of(api.store.as_ref(), row).await))
+}
+
+/// The run once it rests, or as it is when the time is over or the server stops.
+async fn at_rest(api: &Api, id: RunId, wait: Duration) -> Result<Option<RunRow>, Problem> {
+    // Before the run is read: what happens from here on is not missed.
+    let mut watch = api.feed.watch(id).ok_or_else(too_many)?;
+    let patience = sleep(wait);
+    tokio::pin!(patience);
+    loop {
+        let row = api.store.run(id).await?;
+        let Some(version) =
+            row.as_ref().filter(|row| row.run.status.is_runnable()).map(|row| row.run.version)
+        else {
+            return Ok(row);
+        };
+        tokio::select! {
+            biased;
+            () = watch.at_rest(version) => {}
+            () = &mut patience => return Ok(row),
+            () = api.stop.cancelled() => return Ok(row),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +129,25 @@ mod tests {
             json!({ "worker": "by-hand", "epoch": 2, "attempt": 1, "at": "2026-01-01T00:00:00.000Z" });
         assert_eq!(question["started"], started);
         assert_eq!(shown["pending"][0]["started_at"], "2026-01-01T00:00:00.000Z");
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_answered_once_the_run_rests() {
+        let world = World::new().await;
+        let run = world.launch("2+3?").await;
+        let path = format!("/v1/runs/{run}?wait_ms=20000");
+        let (shown, ()) = tokio::join!(world.get(&path), async {
+            world.reply(run, &[("sum_numbers", json!({ "a": 2, "b": 3 }))]).await;
+            world.reply(run, &[("final_answer", json!({ "answer": "5" }))]).await;
+        });
+        assert_eq!(shown.expect(200)["final_answer"], "5");
+        // At once, when it rests already.
+        assert_eq!(world.get(&path).await.expect(200)["status"], "complete");
+        let other = world.launch("go").await;
+        let shown = world.get(&format!("/v1/runs/{other}?wait_ms=20")).await.expect(200);
+        assert_eq!(shown["status"], "running");
+        let path = format!("/v1/runs/{other}?wait_ms=20001");
+        assert!(world.get(&path).await.problem().starts_with("422"));
     }
 
     #[tokio::test]

@@ -2,15 +2,18 @@
 //!
 //! What depends on processes, and not on the file alone, is looked at twice before it is said.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use piton_core::WorkerId;
-use sqlx::{ConnectOptions, Row, SqliteConnection};
+use rusqlite::Connection;
 
+use super::fault::{Fault, plain};
 use super::launch::digest;
 use super::replay::{Pass, pass};
-use super::writer::{Fault, plain};
-use super::{SqliteStore, open};
+use super::rows::{collect, text};
+use super::{SqliteStore, Synchronous, open};
 use crate::{Check, Error, Examination, Lost, LostWorker, Peer, PeerLock};
 
 /// Findings that one line names; the rest are counted.
@@ -38,34 +41,40 @@ impl SqliteStore {
     /// # Errors
     /// [`Error::Unavailable`] when the database cannot be read at all.
     pub async fn examine(&self, how: &Examination) -> Result<Vec<Check>, Error> {
-        let mut conn = self.reader().await?;
-        let rules = rules(self.clock.now_ms(), how.step_limit_ms);
-        let mut first = Vec::with_capacity(rules.len());
-        for rule in &rules {
-            first.push(rule.broken_by(&mut conn, None).await);
-        }
+        let how = *how;
+        let (schema, synchronous) = (self.schema, self.synchronous);
+        let rules = Arc::new(rules(self.clock.now_ms(), how.step_limit_ms));
+        let asked = Arc::clone(&rules);
         let silent = self.silent_peers().await;
-        let mut checks = vec![
-            integrity(&mut conn, how.deep).await,
-            schema(&mut conn, self.schema).await,
-            self.durability(&mut conn).await,
-        ];
-        checks.extend(replay(pass(&mut conn).await));
+        let (first, mut checks) = self
+            .readers
+            .read(move |conn| {
+                let first: Vec<_> = asked.iter().map(|rule| rule.broken_by(conn, None)).collect();
+                let mut checks = vec![
+                    integrity(conn, how.deep),
+                    self::schema(conn, schema),
+                    durability(conn, synchronous),
+                ];
+                checks.extend(replay(pass(conn)));
+                Ok((first, checks))
+            })
+            .await?;
         let is_well = first.iter().all(|found| matches!(found, Ok(ids) if ids.is_empty()));
         let wait = silent.iter().flatten().map(|peer| peer.patience(2)).max();
         if let Some(wait) = wait.or((!is_well).then_some(SETTLE)) {
             tokio::time::sleep(wait).await;
         }
-        for (rule, found) in rules.iter().zip(first) {
-            checks.push(rule.check(&mut conn, found).await);
-        }
+        let again = self.readers.read(move |conn| {
+            let again = rules.iter().zip(first).map(|(rule, found)| rule.check(conn, found));
+            Ok(again.collect::<Vec<_>>())
+        });
+        checks.extend(again.await?);
         checks.push(match silent {
             Ok(first) => self.workers_alive(&first).await,
             Err(error) => unchecked(WORKERS_LIVE, &error),
         });
-        checks.push(
-            agents(&mut conn).await.unwrap_or_else(|fault| unchecked(AGENTS_KEPT, &Error::from(fault))),
-        );
+        let agents = self.readers.read(agents).await;
+        checks.push(agents.unwrap_or_else(|error| unchecked(AGENTS_KEPT, &error)));
         Ok(checks)
     }
 
@@ -106,31 +115,35 @@ impl SqliteStore {
             looked_at: format!("{registered} workers"),
         }
     }
+}
 
-    async fn durability(&self, conn: &mut SqliteConnection) -> Check {
-        const NAME: &str = "commits are as durable as configured";
-        let read = async {
-            let row = sqlx::query("SELECT (SELECT synchronous FROM pragma_synchronous), (SELECT journal_mode FROM pragma_journal_mode)")
-                .fetch_one(conn)
-                .await?;
-            Ok::<(i64, String), Fault>((row.try_get(0)?, row.try_get(1)?))
-        };
-        match read.await {
-            Err(fault) => unchecked(NAME, &Error::from(fault)),
-            Ok((level, journal)) => {
-                let is_full = self.synchronous == super::Synchronous::Full;
-                let holds = level == (if is_full { 2 } else { 1 }) && journal == "wal";
-                let promise = if is_full {
-                    "what was acknowledged survives a loss of power"
-                } else {
-                    "a loss of power may take the last moments"
-                };
-                let effective = format!("synchronous={}, journal_mode={journal}", self.synchronous.as_str());
-                let trouble = (!holds).then(|| {
-                    format!("{effective}, and the level in effect is {level}: look at what opened the file")
-                });
-                Check { name: NAME, trouble, looked_at: format!("{effective}: {promise}") }
-            }
+/// The level that a connection which writes as this store does has in effect.
+fn durability(conn: &Connection, synchronous: Synchronous) -> Check {
+    const NAME: &str = "commits are as durable as configured";
+    let read = || {
+        let path = conn.path().unwrap_or_default();
+        let writer = open::writer(Path::new(path), synchronous)?;
+        Ok(writer.query_row(
+            "SELECT (SELECT synchronous FROM pragma_synchronous), (SELECT journal_mode FROM pragma_journal_mode)",
+            [],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)),
+        )?)
+    };
+    match read() {
+        Err::<_, Fault>(fault) => unchecked(NAME, &Error::from(fault)),
+        Ok((level, journal)) => {
+            let is_full = synchronous == Synchronous::Full;
+            let holds = level == (if is_full { 2 } else { 1 }) && journal == "wal";
+            let promise = if is_full {
+                "what was acknowledged survives a loss of power"
+            } else {
+                "a loss of power may take the last moments"
+            };
+            let effective = format!("synchronous={}, journal_mode={journal}", synchronous.as_str());
+            let trouble = (!holds).then(|| {
+                format!("{effective}, and the level in effect is {level}: look at what opened the file")
+            });
+            Check { name: NAME, trouble, looked_at: format!("{effective}: {promise}") }
         }
     }
 }
@@ -239,32 +252,27 @@ fn rules(now_ms: i64, step_limit_ms: Option<u64>) -> Vec<Rule> {
 
 impl Rule {
     /// What breaks it, up to a bound; of `those` only, where they are given.
-    async fn broken_by(
-        &self,
-        conn: &mut SqliteConnection,
-        those: Option<&[String]>,
-    ) -> Result<Vec<String>, Fault> {
+    fn broken_by(&self, conn: &Connection, those: Option<&[String]>) -> Result<Vec<String>, Fault> {
         let sql = format!(
             "SELECT id FROM ({}) WHERE ?1 IS NULL OR id IN (SELECT value FROM json_each(?1)) ORDER BY id LIMIT {AGAIN_MAX}",
             self.breaks
         );
         let those = those.map(|those| serde_json::Value::from(those).to_string());
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(those).fetch_all(conn).await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        collect(&mut conn.prepare(&sql)?, [those], |row| Ok(row.get(0)?))
     }
 
     /// Says what broke it at the first look and still does.
-    async fn check(&self, conn: &mut SqliteConnection, first: Result<Vec<String>, Fault>) -> Check {
-        let again = async {
+    fn check(&self, conn: &Connection, first: Result<Vec<String>, Fault>) -> Check {
+        let again = || {
             let first = first?;
             let found = match first.is_empty() {
                 true => first,
-                false => self.broken_by(&mut *conn, Some(&first)).await?,
+                false => self.broken_by(conn, Some(&first))?,
             };
-            let among: i64 = sqlx::query_scalar(self.among).fetch_one(conn).await?;
+            let among: i64 = conn.query_row(self.among, [], |row| row.get(0))?;
             Ok::<_, Fault>((Found::of(found), among))
         };
-        match again.await {
+        match again() {
             Err(fault) => unchecked(self.name, &Error::from(fault)),
             Ok((found, among)) => Check {
                 name: self.name,
@@ -285,23 +293,23 @@ fn unchecked(name: &'static str, error: &Error) -> Check {
 
 /// The file itself: all of it where it is small enough or `deep` is asked for, else without comparing indexes with
 /// their tables.
-pub(super) async fn integrity(conn: &mut SqliteConnection, deep: bool) -> Check {
+pub(super) fn integrity(conn: &Connection, deep: bool) -> Check {
     const INTACT: &str = "the file is intact";
-    let read = async {
-        let bytes: i64 = sqlx::query_scalar(
+    let read = || {
+        let bytes: i64 = conn.query_row(
             "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)",
-        )
-        .fetch_one(&mut *conn)
-        .await?;
+            [],
+            |row| row.get(0),
+        )?;
         let whole = deep || bytes <= WHOLE_BYTES_MAX;
         let sql = if whole { "PRAGMA integrity_check(5)" } else { "PRAGMA quick_check(5)" };
-        let rows = sqlx::query(sql).fetch_all(conn).await?;
-        let lines = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
-        Ok::<_, sqlx::Error>((lines, whole, bytes))
+        let lines =
+            conn.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+        Ok((lines, whole, bytes))
     };
     let remedy = "restore a backup, or save what is readable: sqlite3 FILE .recover | sqlite3 NEW-FILE";
-    match read.await {
-        Err(error) => Check {
+    match read() {
+        Err::<_, rusqlite::Error>(error) => Check {
             name: INTACT,
             trouble: Some(format!("{}: {remedy}", plain(&error))),
             looked_at: "as far as it can be read".to_owned(),
@@ -319,7 +327,7 @@ pub(super) async fn integrity(conn: &mut SqliteConnection, deep: bool) -> Check 
 }
 
 /// The tables and indexes against those that the migrations make.
-async fn schema(conn: &mut SqliteConnection, schema: u32) -> Check {
+fn schema(conn: &Connection, schema: u32) -> Check {
     const NAME: &str = "the schema is this version's";
     const TABLES: &str = "SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_master \
                           WHERE name NOT LIKE 'sqlite_%' AND name <> '_sqlx_migrations' ORDER BY 1";
@@ -328,15 +336,18 @@ async fn schema(conn: &mut SqliteConnection, schema: u32) -> Check {
         let looked_at = format!("schema {schema} of a newer Piton, which this one (schema {newest}) can use");
         return Check { name: NAME, trouble: None, looked_at };
     }
-    let read = async {
-        let there: Vec<(String, String)> = sqlx::query_as(TABLES).fetch_all(conn).await?;
-        let mut fresh = sqlx::sqlite::SqliteConnectOptions::new().in_memory(true).connect().await?;
-        open::migrate(&mut fresh).await.map_err(|error| Fault::Corrupt(error.to_string()))?;
-        let made: Vec<(String, String)> = sqlx::query_as(TABLES).fetch_all(&mut fresh).await?;
-        Ok::<_, Fault>((there, made))
+    let tables = |conn: &Connection| {
+        collect(&mut conn.prepare(TABLES)?, [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })
     };
-    match read.await {
-        Err(fault) => unchecked(NAME, &Error::from(fault)),
+    let read = || {
+        let mut fresh = Connection::open_in_memory()?;
+        open::migrate(&mut fresh, 0)?;
+        Ok((tables(conn)?, tables(&fresh)?))
+    };
+    match read() {
+        Err::<_, Fault>(fault) => unchecked(NAME, &Error::from(fault)),
         Ok((there, made)) => {
             let mut found = Found::default();
             let missing = made.iter().filter(|one| !there.contains(one));
@@ -390,23 +401,21 @@ fn replay(pass: Result<Pass, Fault>) -> Vec<Check> {
 }
 
 /// Every run's agent is there, and its text is the one that the digest is of.
-async fn agents(conn: &mut SqliteConnection) -> Result<Check, Fault> {
+fn agents(conn: &Connection) -> Result<Check, Fault> {
     let mut found = Found::default();
-    let missing = sqlx::query(
+    let mut missing = conn.prepare(
         "SELECT agent_digest, count(*) FROM runs WHERE agent_digest NOT IN (SELECT digest FROM agents) GROUP BY 1",
-    );
-    for row in missing.fetch_all(&mut *conn).await? {
-        let (digest, runs): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-        found.add(format!("{digest} of {runs} runs is missing"));
-    }
-    let digests: Vec<String> =
-        sqlx::query_scalar("SELECT digest FROM agents ORDER BY 1").fetch_all(&mut *conn).await?;
-    for named in &digests {
-        let text: Option<String> = sqlx::query_scalar("SELECT definition FROM agents WHERE digest = ?")
-            .bind(named)
-            .fetch_optional(&mut *conn)
-            .await?;
-        if text.is_some_and(|text| digest(&text).as_str() != named) {
+    )?;
+    found.extend(collect(&mut missing, [], |row| {
+        Ok(format!("{} of {} runs is missing", row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+    })?);
+    let mut read = conn.prepare("SELECT digest, definition FROM agents ORDER BY 1")?;
+    let mut rows = read.query([])?;
+    let mut definitions = 0;
+    while let Some(row) = rows.next()? {
+        definitions += 1;
+        let named = text(row, 0)?;
+        if digest(text(row, 1)?).as_str() != named {
             found.add(format!("{named} is another text by now"));
         }
     }
@@ -414,7 +423,7 @@ async fn agents(conn: &mut SqliteConnection) -> Result<Check, Fault> {
         name: AGENTS_KEPT,
         trouble: found
             .trouble("restore the database from a backup: their runs cannot go on as they were launched"),
-        looked_at: format!("{} definitions", digests.len()),
+        looked_at: format!("{definitions} definitions"),
     })
 }
 

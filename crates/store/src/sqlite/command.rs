@@ -1,11 +1,11 @@
 //! Carrying out a command: decided by the reducer on the run as it stands, in the transaction that records it.
 
-use async_trait::async_trait;
 use piton_core::{Command, RunId};
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
+use super::fault::Fault;
 use super::rows::{append_events, dequeue, enqueue, read_run, write_fold};
-use super::writer::{Fault, Transact};
+use super::writer::{Durability, Transact};
 use crate::bell::Ring;
 use crate::{CommandError, JobKind, RunRow};
 
@@ -14,17 +14,15 @@ pub(super) struct WriteCommand {
     pub(super) command: Command,
 }
 
-#[async_trait]
 impl Transact for WriteCommand {
     type Out = Result<RunRow, CommandError>;
-    const SYNCED: bool = true;
 
-    async fn run(
-        &self,
-        conn: &mut SqliteConnection,
-        now_ms: i64,
-    ) -> Result<(Self::Out, Option<Ring>), Fault> {
-        let Some(mut row) = read_run(conn, self.run).await? else {
+    fn durability(&self) -> Durability {
+        Durability::AsSet
+    }
+
+    fn run(&self, conn: &Connection, now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let Some(mut row) = read_run(conn, self.run)? else {
             return Ok((Err(CommandError::NotFound), None));
         };
         let events = match self.command.decide(&row.run) {
@@ -33,10 +31,10 @@ impl Transact for WriteCommand {
         };
         let base = row.run.version;
         for event in &events {
-            row.run = row.run.apply(event).map_err(|error| Fault::Corrupt(error.to_string()))?;
+            row.run = row.run.apply(event).map_err(Fault::corrupt)?;
         }
-        append_events(conn, self.run, base, None, &events, now_ms).await?;
-        write_fold(conn, self.run, &row.run, now_ms).await?;
+        append_events(conn, self.run, base, None, &events, now_ms)?;
+        write_fold(conn, self.run, &row.run, now_ms)?;
         row.updated_at_ms = now_ms;
         row.finished_at_ms = row.run.status.is_over().then_some(now_ms);
         // The job is written whether or not a worker holds the run: it is what makes sure that somebody looks.
@@ -45,10 +43,10 @@ impl Transact for WriteCommand {
                 Command::Answer { .. } | Command::Decide { .. } => JobKind::Answer,
                 Command::Pause | Command::Resume | Command::Cancel | Command::Release => JobKind::Resume,
             };
-            enqueue(conn, self.run, kind, now_ms).await?;
+            enqueue(conn, self.run, kind, now_ms)?;
             Ring::Job
         } else {
-            dequeue(conn, self.run).await?;
+            dequeue(conn, self.run)?;
             Ring::Events
         };
         Ok((Ok(row), Some(ring)))

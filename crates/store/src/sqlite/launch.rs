@@ -1,15 +1,13 @@
 //! Recording a launch: the run, its first event, its agent's definition, its idempotency key and its job at once.
 
-use std::str::FromStr;
-
-use async_trait::async_trait;
 use piton_core::{AgentDigest, Event, REDUCER, Run, RunId};
+use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
-use sqlx::{Row, SqliteConnection};
 
+use super::fault::Fault;
 use super::queue_bound;
-use super::rows::{append_events, enqueue, fold_text, read_run, signed};
-use super::writer::{Fault, Transact};
+use super::rows::{append_events, enqueue, fold_text, read_run, run_id, signed};
+use super::writer::{Durability, Transact};
 use crate::bell::Ring;
 use crate::{Error, JobKind, Launch, Launched};
 
@@ -30,18 +28,16 @@ pub(super) fn digest(definition: &str) -> AgentDigest {
     AgentDigest::new(hex::encode(Sha256::digest(definition.as_bytes())))
 }
 
-#[async_trait]
 impl Transact for WriteLaunch {
     type Out = Result<Launched, Error>;
-    const SYNCED: bool = true;
 
-    async fn run(
-        &self,
-        conn: &mut SqliteConnection,
-        now_ms: i64,
-    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+    fn durability(&self) -> Durability {
+        Durability::AsSet
+    }
+
+    fn run(&self, conn: &Connection, now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {
         let launch = &self.launch;
-        if let Some(earlier) = self.earlier(conn, now_ms).await? {
+        if let Some(earlier) = self.earlier(conn, now_ms)? {
             return Ok((earlier, None));
         }
         let digest = digest(&self.definition);
@@ -52,90 +48,77 @@ impl Transact for WriteLaunch {
             max_steps: launch.max_steps,
             limits: launch.agent.limits,
         };
-        let run = Run::begin(&event).map_err(|error| Fault::Corrupt(error.to_string()))?;
-        let written = sqlx::query(
-            "INSERT INTO runs (id, tenant, labels, priority, agent_digest, agent_name, task, status, version, reducer, \
-             fold, epoch, attempt, commit_epoch, commit_ordinal, created_at, updated_at) \
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, 0, 0, 0, 0, ?11, ?11 \
-             FROM queue_depth WHERE waiting < ?12",
-        )
-        .bind(launch.run.to_string())
-        .bind(&launch.tenant)
-        .bind(serde_json::to_string(&launch.labels).map_err(|error| Fault::Corrupt(error.to_string()))?)
-        .bind(launch.priority)
-        .bind(digest.as_str())
-        .bind(&launch.agent.name)
-        .bind(shown(&launch.task))
-        .bind(run.status.as_str())
-        .bind(REDUCER)
-        .bind(fold_text(&run)?)
-        .bind(now_ms)
-        .bind(signed(self.waiting_max))
-        .execute(&mut *conn)
-        .await?;
-        if written.rows_affected() == 0 {
-            let waiting = queue_bound::waiting(conn).await?;
+        let run = Run::begin(&event).map_err(Fault::corrupt)?;
+        let written = conn
+            .prepare_cached(
+                "INSERT INTO runs (id, tenant, labels, priority, agent_digest, agent_name, task, status, version, \
+                 reducer, fold, epoch, attempt, commit_epoch, commit_ordinal, created_at, updated_at) \
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, 0, 0, 0, 0, ?11, ?11 \
+                 FROM queue_depth WHERE waiting < ?12",
+            )?
+            .execute(params![
+                launch.run.to_string(),
+                launch.tenant,
+                serde_json::to_string(&launch.labels).map_err(Fault::corrupt)?,
+                launch.priority,
+                digest.as_str(),
+                launch.agent.name,
+                shown(&launch.task),
+                run.status.as_str(),
+                REDUCER,
+                fold_text(&run)?,
+                now_ms,
+                signed(self.waiting_max),
+            ])?;
+        if written == 0 {
+            let waiting = queue_bound::waiting(conn)?;
             return Ok((Err(queue_bound::full(waiting, self.waiting_max)), None));
         }
-        sqlx::query("INSERT INTO agents (digest, name, definition, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
-            .bind(digest.as_str())
-            .bind(&launch.agent.name)
-            .bind(&self.definition)
-            .bind(now_ms)
-            .execute(&mut *conn)
-            .await?;
-        append_events(conn, launch.run, 0, None, &[event], now_ms).await?;
-        enqueue(conn, launch.run, JobKind::Launch, now_ms).await?;
+        conn.prepare_cached(
+            "INSERT INTO agents (digest, name, definition, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![digest.as_str(), launch.agent.name, self.definition, now_ms])?;
+        append_events(conn, launch.run, 0, None, &[event], now_ms)?;
+        enqueue(conn, launch.run, JobKind::Launch, now_ms)?;
         if let Some(key) = &launch.idempotency {
-            sqlx::query(
+            conn.prepare_cached(
                 "INSERT INTO idempotency_keys (tenant, key, body_sha256, run, created_at) VALUES (?, ?, ?, ?, ?) \
                  ON CONFLICT DO UPDATE SET body_sha256 = excluded.body_sha256, run = excluded.run, \
                  created_at = excluded.created_at",
-            )
-            .bind(&launch.tenant)
-            .bind(&key.key)
-            .bind(&key.body_sha256)
-            .bind(launch.run.to_string())
-            .bind(now_ms)
-            .execute(&mut *conn)
-            .await?;
+            )?
+            .execute(params![launch.tenant, key.key, key.body_sha256, launch.run.to_string(), now_ms])?;
         }
-        let run = stored(conn, launch.run).await?;
+        let run = stored(conn, launch.run)?;
         Ok((Ok(Launched { run, replayed: false }), Some(Ring::Job)))
     }
 }
 
 impl WriteLaunch {
     /// The run that this very launch made before: under its idempotency key, or by a try whose reply was lost.
-    async fn earlier(
-        &self,
-        conn: &mut SqliteConnection,
-        now_ms: i64,
-    ) -> Result<Option<Result<Launched, Error>>, Fault> {
-        if let Some(run) = read_run(conn, self.launch.run).await? {
+    fn earlier(&self, conn: &Connection, now_ms: i64) -> Result<Option<Result<Launched, Error>>, Fault> {
+        if let Some(run) = read_run(conn, self.launch.run)? {
             return Ok(Some(Ok(Launched { run, replayed: false })));
         }
         let Some(key) = &self.launch.idempotency else { return Ok(None) };
-        let row = sqlx::query(
-            "SELECT body_sha256, run FROM idempotency_keys WHERE tenant = ? AND key = ? AND created_at > ?",
-        )
-        .bind(&self.launch.tenant)
-        .bind(&key.key)
-        .bind(now_ms - KEY_LIFE_MS)
-        .fetch_optional(&mut *conn)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let id: String = row.try_get(1)?;
-        let run = RunId::from_str(&id).map_err(|error| Fault::Corrupt(error.to_string()))?;
-        if row.try_get::<String, _>(0)? != key.body_sha256 {
+        let known: Option<(String, String)> = conn
+            .prepare_cached(
+                "SELECT body_sha256, run FROM idempotency_keys WHERE tenant = ? AND key = ? AND created_at > ?",
+            )?
+            .query_row(params![self.launch.tenant, key.key, now_ms - KEY_LIFE_MS], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let Some((body_sha256, run)) = known else { return Ok(None) };
+        let run = run_id(&run)?;
+        if body_sha256 != key.body_sha256 {
             return Ok(Some(Err(Error::IdempotencyMismatch { run })));
         }
-        Ok(Some(Ok(Launched { run: stored(conn, run).await?, replayed: true })))
+        Ok(Some(Ok(Launched { run: stored(conn, run)?, replayed: true })))
     }
 }
 
-async fn stored(conn: &mut SqliteConnection, run: RunId) -> Result<crate::RunRow, Fault> {
-    read_run(conn, run).await?.ok_or_else(|| Fault::Corrupt(format!("run {run} is missing")))
+fn stored(conn: &Connection, run: RunId) -> Result<crate::RunRow, Fault> {
+    read_run(conn, run)?.ok_or_else(|| Fault::Corrupt(format!("run {run} is missing")))
 }
 
 /// The beginning of a task on one line, fit for a list.

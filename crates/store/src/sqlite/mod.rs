@@ -3,11 +3,15 @@
 mod check;
 mod command;
 mod death;
+mod fault;
+mod floor;
 mod launch;
+mod line;
 mod open;
 mod output;
 mod queue_bound;
 mod read;
+mod reader;
 mod repair;
 mod replay;
 mod rows;
@@ -19,22 +23,23 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use piton_core::{Agent, AgentDigest, CallId, Command, Decision, Epoch, Recorded, Refusal, RunId, WorkerId};
-use sqlx::SqlitePool;
-use sqlx::sqlite::SqlitePoolOptions;
 
+pub use floor::BareCommits;
+use line::Line;
 pub use open::Synchronous;
 use queue_bound::QueueBound;
-use writer::{Fault, Writer};
+use reader::Readers;
+use writer::{Terms, Writer};
 
 use crate::lock;
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
     Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter,
-    RunPage, RunRow, Store, Verdict, WorkerRow,
+    RunPage, RunRow, Standing, Store, Verdict, WorkerRow,
 };
 
-/// Connections that read.
-const READERS: u32 = 4;
+/// Runs that are looked at where somebody asks for them.
+const GLANCE_MAX: usize = 8;
 
 #[derive(Debug, Clone, Copy)]
 pub struct SqliteOptions {
@@ -54,7 +59,7 @@ impl Default for SqliteOptions {
 pub struct SqliteStore {
     path: PathBuf,
     live: PathBuf,
-    readers: SqlitePool,
+    readers: Readers,
     writer: Writer,
     bell: Bell,
     clock: Clock,
@@ -72,15 +77,25 @@ impl SqliteStore {
     pub async fn open(url: &str, options: SqliteOptions, clock: Clock) -> Result<Self, Error> {
         let path = open::path_in(url)?;
         let live = open::live_dir(&path);
-        let schema = open::prepare(&path, &live).await?;
-        let connect = open::connect_options(&path, options.synchronous);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .min_connections(0)
-            .connect_lazy_with(connect.clone().pragma("query_only", "1"));
+        let (at, beside) = (path.clone(), live.clone());
+        let prepared = tokio::task::spawn_blocking(move || {
+            let schema = open::prepare(&at, &beside)?;
+            let line = Line::open(&beside).map_err(|error| {
+                Error::Unusable(format!("the folder for locks {} cannot be used: {error}", beside.display()))
+            })?;
+            Ok::<_, Error>((schema, line))
+        });
+        let (schema, line) =
+            prepared.await.map_err(|_| Error::Unavailable("the store is shutting down".to_owned()))??;
         let bell = Bell::open(&live);
-        let full = options.synchronous == Synchronous::Full;
-        let writer = Writer::start(connect, full, clock.clone(), bell.clone());
+        let readers = Readers::new(path.clone());
+        let writer = Writer::start(Terms {
+            path: path.clone(),
+            line,
+            synchronous: options.synchronous,
+            clock: clock.clone(),
+            bell: bell.clone(),
+        })?;
         let SqliteOptions { synchronous, waiting_max } = options;
         let queue_bound = QueueBound::new(waiting_max);
         Ok(Self { path, live, readers, writer, bell, clock, synchronous, queue_bound, schema })
@@ -106,7 +121,7 @@ impl Store for SqliteStore {
         let definition =
             serde_json::to_string(&launch.agent).map_err(|error| Error::Corrupt(error.to_string()))?;
         if self.queue_bound.was_full() && launch.idempotency.is_none() {
-            self.queue_bound.look(&mut *self.reader().await?).await?;
+            self.queue_bound.look(self.readers.glance(queue_bound::waiting)?)?;
         }
         let waiting_max = self.queue_bound.waiting_max;
         let launched = self.writer.write(launch::WriteLaunch { launch, definition, waiting_max }).await?;
@@ -124,59 +139,60 @@ impl Store for SqliteStore {
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, Error> {
-        let mut conn = self.reader().await?;
-        Ok(rows::read_run(&mut conn, run).await?)
+        self.readers.read(move |conn| rows::read_run(conn, run)).await
     }
 
     async fn runs(&self, filter: &RunFilter) -> Result<RunPage, Error> {
-        Ok(read::runs(&mut *self.reader().await?, filter).await?)
+        let filter = filter.clone();
+        self.readers.read(move |conn| read::runs(conn, &filter)).await
     }
 
     async fn events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error> {
-        Ok(rows::read_events(&mut *self.reader().await?, run, after, limit).await?)
+        self.readers.read(move |conn| rows::read_events(conn, run, after, limit)).await
     }
 
     async fn output(&self, run: RunId, call: CallId, part: u32) -> Result<Option<String>, Error> {
-        Ok(output::read(&mut *self.reader().await?, run, call, part).await?)
+        self.readers.read(move |conn| output::read(conn, run, call, part)).await
     }
 
-    async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error> {
-        Ok(read::versions(&mut *self.reader().await?, runs).await?)
+    async fn standings(&self, runs: &[RunId]) -> Result<Vec<Standing>, Error> {
+        if runs.len() <= GLANCE_MAX {
+            return self.readers.glance(|conn| read::standings(conn, runs));
+        }
+        let runs = runs.to_vec();
+        self.readers.read(move |conn| read::standings(conn, &runs)).await
     }
 
     async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
-        Ok(read::inbox(&mut *self.reader().await?, limit).await?)
+        self.readers.read(move |conn| read::inbox(conn, limit)).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerRow>, Error> {
-        Ok(read::workers(&mut *self.reader().await?, self.clock.now_ms()).await?)
+        let now_ms = self.clock.now_ms();
+        self.readers.read(move |conn| read::workers(conn, now_ms)).await
     }
 
     async fn queue(&self) -> Result<QueueStats, Error> {
-        Ok(read::queue(&mut *self.reader().await?, self.clock.now_ms()).await?)
+        let now_ms = self.clock.now_ms();
+        self.readers.read(move |conn| read::queue(conn, now_ms)).await
     }
 
     async fn readiness(&self) -> Readiness {
-        let mut engine_version = String::new();
-        let read = async {
-            engine_version = open::version(&mut *self.reader().await?).await?;
-            Ok::<_, Error>(())
-        }
-        .await;
+        let read = self.readers.read(queue_bound::waiting).await;
         let in_trouble = self.writer.trouble().is_some();
         let written = self.writer.write(worker::Probe { in_trouble }).await;
-        let trouble = read.err().or(written.err()).map(|error| error.to_string());
         Readiness {
-            trouble,
+            trouble: read.err().or(written.err()).map(|error| error.to_string()),
             engine: "sqlite",
-            engine_version,
+            engine_version: rusqlite::version().to_owned(),
             synchronous: self.synchronous.as_str(),
             schema: self.schema,
         }
     }
 
     async fn agent(&self, digest: &AgentDigest) -> Result<Option<Agent>, Error> {
-        Ok(read::agent(&mut *self.reader().await?, digest).await?)
+        let digest = digest.clone();
+        self.readers.read(move |conn| read::agent(conn, &digest)).await
     }
 
     async fn register(&self, worker: &WorkerRow) -> Result<(), Error> {
@@ -188,7 +204,7 @@ impl Store for SqliteStore {
     }
 
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
-        Ok(read::due(&mut *self.reader().await?, lane, self.clock.now_ms(), limit).await?)
+        self.readers.glance(|conn| read::due(conn, lane, self.clock.now_ms(), limit))
     }
 
     async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {
@@ -212,7 +228,7 @@ impl Store for SqliteStore {
     }
 
     async fn peers(&self, me: &WorkerId) -> Result<Vec<Peer>, Error> {
-        let workers = read::every_worker(&mut *self.reader().await?).await?;
+        let workers = self.readers.read(read::every_worker).await?;
         Ok(workers.into_iter().filter(|worker| worker.id != *me).map(|worker| self.peer(worker)).collect())
     }
 
@@ -235,7 +251,8 @@ impl Store for SqliteStore {
     }
 
     async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error> {
-        for worker in read::incarnations(&mut *self.reader().await?, &death.worker).await? {
+        let name = death.worker.clone();
+        for worker in self.readers.read(move |conn| read::incarnations(conn, &name)).await? {
             let Peer { id, expires_at_ms, busy_with, .. } = self.peer(worker);
             self.recover(&LostWorker { id, expires_at_ms, why: Lost::LockFree, busy_with }).await?;
         }
@@ -243,7 +260,7 @@ impl Store for SqliteStore {
     }
 
     async fn lost_attempts(&self, run: RunId) -> Result<Vec<LostAttempt>, Error> {
-        Ok(read::lost_attempts(&mut *self.reader().await?, run).await?)
+        self.readers.read(move |conn| read::lost_attempts(conn, run)).await
     }
 
     async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
@@ -278,9 +295,5 @@ impl SqliteStore {
             lock,
             busy_with,
         }
-    }
-
-    async fn reader(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, Error> {
-        self.readers.acquire().await.map_err(|error| Fault::from(error).into())
     }
 }

@@ -4,25 +4,33 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::writer::plain;
+use super::fault::plain;
+use super::line;
 use crate::Error;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
+/// What makes a schema out of the one before; the schema's number is its place here, from 1.
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../migrations/sqlite/0001_runs.sql"),
+    include_str!("../../migrations/sqlite/0002_deaths_and_outputs.sql"),
+    include_str!("../../migrations/sqlite/0003_queue_depth.sql"),
+];
 
 /// Marks a file as ours (`PRAGMA application_id`): "PITN".
 const APPLICATION_ID: i32 = 0x5049_544E;
 /// Older ones may corrupt a database when the WAL is reset under load.
-const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
+const SQLITE_MIN: i32 = 3_051_003;
 /// How long a statement waits for another process's turn.
-const BUSY_MS: u64 = 5_000;
+const BUSY: Duration = Duration::from_secs(5);
 /// The WAL file is cut back to this after a checkpoint.
 const WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+/// Pages in the WAL after which they are moved into the database file, by whoever commits then. A page that is written
+/// often is moved once for all of them.
+const WAL_PAGES: i64 = 4000;
+const STATEMENTS_KEPT: usize = 64;
 
 /// How durable an acknowledged commit is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,26 +85,43 @@ pub(super) fn live_dir(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-pub(super) fn connect_options(path: &Path, synchronous: Synchronous) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(match synchronous {
-            Synchronous::Full => SqliteSynchronous::Full,
-            Synchronous::Normal => SqliteSynchronous::Normal,
-        })
-        .foreign_keys(false)
-        .busy_timeout(Duration::from_millis(BUSY_MS))
-        .pragma("journal_size_limit", WAL_BYTES_KEPT.to_string())
-        .pragma("temp_store", "memory")
-        .statement_cache_capacity(64)
-        .disable_statement_logging()
+/// The one connection of this process that writes.
+pub(super) fn writer(path: &Path, synchronous: Synchronous) -> rusqlite::Result<Connection> {
+    let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut waits_since = Instant::now();
+    // SQLite's own handler waits up to 100 ms at a time.
+    conn.busy_handler(Some(move |tries| {
+        if tries == 0 {
+            waits_since = Instant::now();
+        }
+        line::pause();
+        waits_since.elapsed() < BUSY
+    }))?;
+    conn.pragma_update(None, "journal_mode", "wal")?;
+    conn.pragma_update(None, "synchronous", synchronous.as_str())?;
+    conn.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    conn.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+    Ok(conn)
+}
+
+/// A connection that only reads. It opens the file for writing all the same: whoever reads a WAL takes part in its lock.
+pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.busy_timeout(BUSY)?;
+    conn.pragma_update(None, "query_only", true)?;
+    Ok(conn)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    conn.pragma_update(None, "temp_store", "memory")?;
+    Ok(conn)
 }
 
 /// Makes sure that `path` is a database of ours with this version's schema, and returns the schema's number.
 /// Safe when many processes do it at once: they take turns under a lock.
-pub(super) async fn prepare(path: &Path, live: &Path) -> Result<u32, Error> {
+pub(super) fn prepare(path: &Path, live: &Path) -> Result<u32, Error> {
     if let Some(parent) = path.parent()
         && !parent.as_os_str().is_empty()
     {
@@ -115,113 +140,85 @@ pub(super) async fn prepare(path: &Path, live: &Path) -> Result<u32, Error> {
         .mode(0o600)
         .open(live.join("migrate"))
         .map_err(|error| unusable(path, "the folder beside it cannot be written", &error))?;
-    tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
-        .await
-        .map_err(io::Error::other)
-        .flatten()
-        .map_err(|error| unusable(path, "its lock cannot be taken", &error))
-        .map(Held)?
-        .migrate(path)
-        .await
+    lock.lock().map_err(|error| unusable(path, "its lock cannot be taken", &error))?;
+    // Let go of when the file is closed.
+    let _held = lock;
+    migrate_file(path)
 }
 
-/// The lock under which a schema changes; let go when dropped.
-struct Held(#[expect(dead_code, reason = "held, not read")] std::fs::File);
-
-impl Held {
-    async fn migrate(self, path: &Path) -> Result<u32, Error> {
-        OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| unusable(path, "it cannot be opened for writing", &error))?;
-        // Looked at before anything is set: even a journal mode would change another program's file.
-        let mut look = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(Duration::from_millis(BUSY_MS))
-            .disable_statement_logging()
-            .connect()
-            .await
-            .map_err(|error| not_sqlite(path, &error))?;
-        check_owner(&mut look, path).await?;
-        check_version(&mut look).await?;
-        let _ = look.close().await;
-        let mut conn = connect_options(path, Synchronous::Full)
-            .connect()
-            .await
-            .map_err(|error| not_sqlite(path, &error))?;
-        let newest = i64::from(newest_schema());
-        let before = schema(&mut conn).await;
-        if before > newest + 1 {
-            return Err(Error::Unusable(format!(
-                "{} has schema {before}, and this version of Piton knows {newest}: use a newer Piton",
-                path.display()
-            )));
-        }
-        if before < newest {
-            migrate(&mut conn)
-                .await
-                .map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
-            // The mark comes last: a file without it and with tables is somebody else's.
-            sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}")))
-                .execute(&mut conn)
-                .await
-                .map_err(|error| Error::Unavailable(plain(&error)))?;
-        }
-        let after = schema(&mut conn).await;
-        let _ = conn.close().await;
-        u32::try_from(after).map_err(|_| Error::Corrupt(format!("schema {after}")))
+/// Under the lock: `path` is ours, and of a schema that is known or can be brought up to date.
+fn migrate_file(path: &Path) -> Result<u32, Error> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| unusable(path, "it cannot be opened for writing", &error))?;
+    // Looked at before anything is set: even a journal mode would change another program's file.
+    let not_ours = |error: rusqlite::Error| not_sqlite(path, &error);
+    let look = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(not_ours)?;
+    look.busy_timeout(BUSY).map_err(not_ours)?;
+    check_version()?;
+    check_owner(&look, path)?;
+    drop(look);
+    let mut conn = writer(path, Synchronous::Full).map_err(not_ours)?;
+    let unavailable =
+        |error: rusqlite::Error| Error::Unavailable(format!("{}: {}", path.display(), plain(&error)));
+    let before = schema(&conn).map_err(unavailable)?;
+    if before > newest_schema() + 1 {
+        return Err(Error::Unusable(format!(
+            "{} has schema {before}, and this version of Piton knows {}: use a newer Piton",
+            path.display(),
+            newest_schema()
+        )));
     }
+    if before < newest_schema() {
+        migrate(&mut conn, before).map_err(unavailable)?;
+    }
+    schema(&conn).map_err(unavailable)
 }
 
 /// The schema that this version writes.
 pub(super) fn newest_schema() -> u32 {
-    let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-    u32::try_from(newest).unwrap_or_default()
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
-/// Brings a database of ours up to [`newest_schema`].
-pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), MigrateError> {
-    let mut migrations = Migrator { ignore_missing: true, ..Migrator::DEFAULT };
-    migrations.migrations = MIGRATIONS.migrations.clone();
-    migrations.run_direct(None, conn, false).await
+/// Brings a database of ours from schema `before` up to [`newest_schema`], one transaction for each.
+pub(super) fn migrate(conn: &mut Connection, before: u32) -> rusqlite::Result<()> {
+    for (number, sql) in (1..).zip(MIGRATIONS).skip(before as usize) {
+        let step = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        step.execute_batch(sql)?;
+        step.pragma_update(None, "user_version", number)?;
+        // With the first tables: a file that has some and not this mark is somebody else's.
+        mark(&step)?;
+        step.commit()?;
+    }
+    Ok(())
 }
 
-async fn check_version(conn: &mut SqliteConnection) -> Result<(), Error> {
-    let version = version(conn).await?;
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
-    let mut part = || parts.next().unwrap_or_default();
-    if (part(), part(), part()) < SQLITE_MIN {
+fn check_version() -> Result<(), Error> {
+    if rusqlite::version_number() < SQLITE_MIN {
         return Err(Error::Unusable(format!(
-            "SQLite {version} can corrupt a database; at least 3.51.3 is needed"
+            "SQLite {} can corrupt a database; at least 3.51.3 is needed",
+            rusqlite::version()
         )));
     }
     Ok(())
 }
 
-pub(super) async fn version(conn: &mut SqliteConnection) -> Result<String, Error> {
-    sqlx::query_scalar("SELECT sqlite_version()")
-        .fetch_one(conn)
-        .await
-        .map_err(|error| Error::Unavailable(plain(&error)))
-}
-
 /// A database that is not empty and does not bear our mark is left alone.
-async fn check_owner(conn: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
-    let row = sqlx::query(
-        "SELECT (SELECT application_id FROM pragma_application_id), \
-         (SELECT count(*) FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'), \
-         (SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations')",
-    )
-    .fetch_one(conn)
-    .await
-    .map_err(|error| not_sqlite(path, &error))?;
-    let (mark, tables, migrations): (i32, i64, i64) = (row.get(0), row.get(1), row.get(2));
-    // Our own first migration may have been killed before it set the mark.
-    if mark == APPLICATION_ID || tables == 0 || (mark == 0 && migrations == 1) {
+fn check_owner(conn: &Connection, path: &Path) -> Result<(), Error> {
+    let (mark, tables): (i32, u32) = conn
+        .query_row(
+            "SELECT (SELECT application_id FROM pragma_application_id), \
+             (SELECT count(*) FROM sqlite_master WHERE name NOT LIKE 'sqlite_%')",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .map_err(|error| not_sqlite(path, &error))?;
+    if mark == APPLICATION_ID || tables == 0 {
         return Ok(());
     }
     Err(Error::Unusable(format!(
@@ -230,20 +227,32 @@ async fn check_owner(conn: &mut SqliteConnection, path: &Path) -> Result<(), Err
     )))
 }
 
-async fn schema(conn: &mut SqliteConnection) -> i64 {
-    sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-        .fetch_one(conn)
-        .await
-        .ok()
-        .flatten()
-        .unwrap_or_default()
+/// Writes the mark by which a database is known as ours. It changes nothing where it is there already, and is a write
+/// all the same.
+pub(super) fn mark(conn: &Connection) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "application_id", APPLICATION_ID)
+}
+
+/// 0: it has none yet.
+fn schema(conn: &Connection) -> rusqlite::Result<u32> {
+    // Databases of before November 2026 keep the number in a table.
+    let is_old: bool =
+        conn.query_row("SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'", [], |row| {
+            row.get(0)
+        })?;
+    let sql = if is_old {
+        "SELECT max(user_version, (SELECT max(version) FROM _sqlx_migrations)) FROM pragma_user_version"
+    } else {
+        "SELECT user_version FROM pragma_user_version"
+    };
+    conn.query_row(sql, [], |row| row.get(0))
 }
 
 fn unusable(path: &Path, what: &str, error: &io::Error) -> Error {
     Error::Unusable(format!("the database {} cannot be used: {what} ({error})", path.display()))
 }
 
-fn not_sqlite(path: &Path, error: &sqlx::Error) -> Error {
+fn not_sqlite(path: &Path, error: &rusqlite::Error) -> Error {
     let why = plain(error);
     if why.contains("not a database") {
         return Error::Unusable(format!(

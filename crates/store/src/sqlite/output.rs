@@ -1,27 +1,22 @@
 //! The whole of tool outputs, beside the events that show only their beginnings.
 
 use piton_core::{CallId, RunId};
-use sqlx::SqliteConnection;
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::writer::Fault;
+use super::fault::Fault;
 use crate::FullOutput;
 
 /// Bytes of one part, at most: what reading an output holds in memory.
 const PART_BYTES: usize = 256 * 1024;
 
 /// Keeps an output with the event that it belongs to, which is written in the same transaction.
-pub(super) async fn write(conn: &mut SqliteConnection, run: RunId, output: &FullOutput) -> Result<(), Fault> {
+pub(super) fn write(conn: &Connection, run: RunId, output: &FullOutput) -> Result<(), Fault> {
+    let mut keep = conn.prepare_cached(
+        "INSERT INTO outputs (run, call, part, body) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (run, call, part) DO UPDATE SET body = excluded.body",
+    )?;
     for (part, body) in (0_u32..).zip(parts(&output.text)) {
-        sqlx::query(
-            "INSERT INTO outputs (run, call, part, body) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (run, call, part) DO UPDATE SET body = excluded.body",
-        )
-        .bind(run.to_string())
-        .bind(output.call.to_string())
-        .bind(part)
-        .bind(body)
-        .execute(&mut *conn)
-        .await?;
+        keep.execute(params![run.to_string(), output.call.to_string(), part, body])?;
     }
     Ok(())
 }
@@ -35,18 +30,9 @@ fn parts(mut text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-pub(super) async fn read(
-    conn: &mut SqliteConnection,
-    run: RunId,
-    call: CallId,
-    part: u32,
-) -> Result<Option<String>, Fault> {
-    Ok(sqlx::query_scalar("SELECT body FROM outputs WHERE run = ? AND call = ? AND part = ?")
-        .bind(run.to_string())
-        .bind(call.to_string())
-        .bind(part)
-        .fetch_optional(conn)
-        .await?)
+pub(super) fn read(conn: &Connection, run: RunId, call: CallId, part: u32) -> Result<Option<String>, Fault> {
+    let mut read = conn.prepare_cached("SELECT body FROM outputs WHERE run = ? AND call = ? AND part = ?")?;
+    Ok(read.query_row(params![run.to_string(), call.to_string(), part], |row| row.get(0)).optional()?)
 }
 
 #[cfg(test)]

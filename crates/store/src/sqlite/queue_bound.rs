@@ -6,9 +6,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
-use super::writer::Fault;
+use super::fault::Fault;
 use crate::Error;
 
 #[derive(Debug)]
@@ -36,9 +36,8 @@ impl QueueBound {
     }
 
     /// # Errors
-    /// [`Error::QueueFull`] when there is no room for a launch.
-    pub(super) async fn look(&self, conn: &mut SqliteConnection) -> Result<(), Error> {
-        let waiting = waiting(conn).await?;
+    /// [`Error::QueueFull`] when there is no room for a launch beside `waiting`.
+    pub(super) const fn look(&self, waiting: u64) -> Result<(), Error> {
         if waiting < self.waiting_max { Ok(()) } else { Err(full(waiting, self.waiting_max)) }
     }
 }
@@ -48,7 +47,7 @@ pub(super) const fn full(waiting: u64, max: u64) -> Error {
 }
 
 /// How many jobs there are, due or not.
-pub(super) async fn waiting(conn: &mut SqliteConnection) -> Result<u64, Fault> {
-    let waiting: i64 = sqlx::query_scalar("SELECT waiting FROM queue_depth").fetch_one(conn).await?;
-    Ok(u64::try_from(waiting).unwrap_or_default())
+pub(super) fn waiting(conn: &Connection) -> Result<u64, Fault> {
+    let mut read = conn.prepare_cached("SELECT max(waiting, 0) FROM queue_depth")?;
+    Ok(read.query_row([], |row| row.get(0))?)
 }

@@ -1,15 +1,12 @@
 //! What is read outside of a write: rows, pages, the inbox, the queue's depth.
 
-use std::str::FromStr;
+use piton_core::{Agent, AgentDigest, REDUCER, RunId, Status, WorkerId};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use piton_core::{Agent, AgentDigest, REDUCER, RunId, WorkerId};
-use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
-
-use super::rows::{RUN_COLUMNS, epoch, run_row};
-use super::writer::Fault;
-use crate::{InboxItem, Lane, LostAttempt, QueueStats, RunFilter, RunPage, WorkerRow};
+use super::fault::Fault;
+use super::rows::{RUN_COLUMNS, collect, epoch, run_row, text};
+use crate::{InboxItem, Lane, LostAttempt, QueueStats, RunFilter, RunPage, Standing, WorkerRow};
 
 /// Rows of one page.
 const PAGE_MAX: u32 = 1000;
@@ -19,134 +16,150 @@ const WORKERS: &str = "SELECT id, host, pid, concurrency, version, started_at, l
 /// How long a worker whose lease lapsed is still listed.
 const LAPSED_SHOWN_MS: i64 = 60_000;
 
-pub(super) async fn runs(conn: &mut SqliteConnection, filter: &RunFilter) -> Result<RunPage, Fault> {
+/// A statement that is put together piece by piece.
+struct Sql {
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Sql {
+    /// Adds `text` with a `?` for each of `values`.
+    fn push<const N: usize>(&mut self, text: &str, values: [String; N]) {
+        self.text.push_str(text);
+        self.values.extend(values.map(Value::Text));
+    }
+}
+
+/// A page, newest first. Of each status as many rows are read as the page may have: each goes along the index, and none
+/// sorts what is not asked for.
+pub(super) fn runs(conn: &Connection, filter: &RunFilter) -> Result<RunPage, Fault> {
     let limit = filter.limit.clamp(1, PAGE_MAX);
-    let mut sql: QueryBuilder<Sqlite> = QueryBuilder::new(format!("SELECT {RUN_COLUMNS} FROM runs WHERE 1"));
-    if !filter.statuses.is_empty() {
-        sql.push(" AND status IN (");
-        let mut list = sql.separated(", ");
-        for status in &filter.statuses {
-            list.push_bind(status.as_str());
+    let mut statuses: Vec<Option<Status>> = Vec::new();
+    for status in filter.statuses.iter().copied().map(Some) {
+        if !statuses.contains(&status) {
+            statuses.push(status);
         }
-        sql.push(")");
     }
-    if let Some(search) = &filter.search {
-        sql.push(" AND (instr(lower(task), lower(").push_bind(search.clone()).push(")) > 0 OR id LIKE ");
-        sql.push_bind(format!("{}%", search.replace(['%', '_'], ""))).push(")");
+    if statuses.is_empty() {
+        statuses.push(None);
     }
-    if let Some(agent) = &filter.agent {
-        sql.push(" AND agent_name = ").push_bind(agent.clone());
+    let mut runs = Vec::new();
+    for status in statuses {
+        let sql = select(filter, status, limit + 1);
+        let mut read = conn.prepare(&sql.text)?;
+        runs.extend(collect(&mut read, params_from_iter(sql.values), run_row)?);
     }
-    if let Some(tenant) = &filter.tenant {
-        sql.push(" AND tenant = ").push_bind(tenant.clone());
-    }
-    for (key, value) in &filter.labels {
-        sql.push(" AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ").push_bind(key.clone());
-        sql.push(" AND value = ").push_bind(value.clone()).push(")");
-    }
-    if let Some(before) = filter.before {
-        sql.push(" AND id < ").push_bind(before.to_string());
-    }
-    sql.push(" ORDER BY id DESC LIMIT ").push_bind(limit + 1);
-    let rows = sql.build().fetch_all(conn).await?;
-    let mut runs = rows.iter().map(run_row).collect::<Result<Vec<_>, _>>()?;
+    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
     let more = runs.len() > limit as usize;
     runs.truncate(limit as usize);
     let next = runs.last().map(|run| run.id).filter(|_| more);
     Ok(RunPage { runs, next })
 }
 
-pub(super) async fn versions(
-    conn: &mut SqliteConnection,
-    runs: &[RunId],
-) -> Result<Vec<(RunId, u64)>, Fault> {
-    let ids = json!(runs.iter().map(RunId::to_string).collect::<Vec<_>>()).to_string();
-    let rows = sqlx::query("SELECT id, version FROM runs WHERE id IN (SELECT value FROM json_each(?))")
-        .bind(ids)
-        .fetch_all(conn)
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let id: String = row.try_get(0)?;
-            let id = RunId::from_str(&id).map_err(|error| Fault::Corrupt(error.to_string()))?;
-            Ok((id, u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default()))
-        })
-        .collect()
+fn select(filter: &RunFilter, status: Option<Status>, limit: u32) -> Sql {
+    let mut sql = Sql { text: format!("SELECT {RUN_COLUMNS} FROM runs WHERE 1"), values: Vec::new() };
+    if let Some(status) = status {
+        sql.push(" AND status = ?", [status.as_str().to_owned()]);
+    }
+    if let Some(search) = &filter.search {
+        let id = format!("{}%", search.replace(['%', '_'], ""));
+        sql.push(" AND (instr(lower(task), lower(?)) > 0 OR id LIKE ?)", [search.clone(), id]);
+    }
+    if let Some(agent) = &filter.agent {
+        sql.push(" AND agent_name = ?", [agent.clone()]);
+    }
+    if let Some(tenant) = &filter.tenant {
+        sql.push(" AND tenant = ?", [tenant.clone()]);
+    }
+    for (key, value) in &filter.labels {
+        sql.push(
+            " AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)",
+            [key.clone(), value.clone()],
+        );
+    }
+    if let Some(before) = filter.before {
+        sql.push(" AND id < ?", [before.to_string()]);
+    }
+    sql.text.push_str(&format!(" ORDER BY id DESC LIMIT {limit}"));
+    sql
 }
 
-pub(super) async fn inbox(conn: &mut SqliteConnection, limit: u32) -> Result<Vec<InboxItem>, Fault> {
-    let sql = format!(
-        "SELECT {RUN_COLUMNS} FROM runs WHERE status IN ('waiting_human_input', 'undecided') \
-         ORDER BY updated_at LIMIT ?"
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(limit.min(PAGE_MAX)).fetch_all(conn).await?;
-    let mut items = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let row = run_row(row)?;
-        let Some(interrupt) = row.run.interrupt.clone() else { continue };
-        items.push(InboxItem {
+pub(super) fn standings(conn: &Connection, runs: &[RunId]) -> Result<Vec<Standing>, Fault> {
+    let mut read = conn.prepare_cached("SELECT version, status FROM runs WHERE id = ?")?;
+    let mut standings = Vec::with_capacity(runs.len());
+    for run in runs {
+        let mut rows = read.query([run.to_string()])?;
+        if let Some(row) = rows.next()? {
+            let status = text(row, 1)?.parse().map_err(Fault::corrupt)?;
+            standings.push(Standing { run: *run, version: row.get(0)?, status });
+        }
+    }
+    Ok(standings)
+}
+
+pub(super) fn inbox(conn: &Connection, limit: u32) -> Result<Vec<InboxItem>, Fault> {
+    let mut read = conn.prepare_cached(&format!(
+        "SELECT {RUN_COLUMNS} FROM runs INDEXED BY runs_asking \
+         WHERE status IN ('waiting_human_input', 'undecided') ORDER BY updated_at LIMIT ?"
+    ))?;
+    let rows = collect(&mut read, [limit.min(PAGE_MAX)], run_row)?;
+    let item = |row: crate::RunRow| {
+        let interrupt = row.run.interrupt.clone()?;
+        Some(InboxItem {
             run: row.id,
             pending: row.run.front().cloned(),
             agent_name: row.agent_name,
             task: row.task,
             interrupt,
             asked_at_ms: row.updated_at_ms,
-        });
-    }
-    Ok(items)
+        })
+    };
+    Ok(rows.into_iter().filter_map(item).collect())
 }
 
-pub(super) async fn workers(conn: &mut SqliteConnection, now_ms: i64) -> Result<Vec<WorkerRow>, Fault> {
-    let sql = format!("{WORKERS} WHERE expires_at > ? ORDER BY started_at, id");
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now_ms - LAPSED_SHOWN_MS).fetch_all(conn).await?;
-    rows.iter().map(worker_row).collect()
+pub(super) fn workers(conn: &Connection, now_ms: i64) -> Result<Vec<WorkerRow>, Fault> {
+    let mut read = conn.prepare_cached(&format!("{WORKERS} WHERE expires_at > ? ORDER BY started_at, id"))?;
+    collect(&mut read, [now_ms - LAPSED_SHOWN_MS], worker_row)
 }
 
 /// However long ago it fell silent: its runs go on when somebody notices, be that a week later.
-pub(super) async fn every_worker(conn: &mut SqliteConnection) -> Result<Vec<WorkerRow>, Fault> {
-    let rows = sqlx::query(WORKERS).fetch_all(conn).await?;
-    rows.iter().map(worker_row).collect()
+pub(super) fn every_worker(conn: &Connection) -> Result<Vec<WorkerRow>, Fault> {
+    collect(&mut *conn.prepare_cached(WORKERS)?, [], worker_row)
 }
 
-fn worker_row(row: &SqliteRow) -> Result<WorkerRow, Fault> {
+fn worker_row(row: &Row<'_>) -> Result<WorkerRow, Fault> {
     Ok(WorkerRow {
-        id: WorkerId::new(row.try_get::<String, _>(0)?),
-        host: row.try_get(1)?,
-        pid: row.try_get(2)?,
-        concurrency: row.try_get(3)?,
-        version: row.try_get(4)?,
-        started_at_ms: row.try_get(5)?,
-        lease_ms: u64::try_from(row.try_get::<i64, _>(6)?).unwrap_or_default(),
-        expires_at_ms: row.try_get(7)?,
-        runs: row.try_get(8)?,
+        id: WorkerId::new(row.get::<_, String>(0)?),
+        host: row.get(1)?,
+        pid: row.get(2)?,
+        concurrency: row.get(3)?,
+        version: row.get(4)?,
+        started_at_ms: row.get(5)?,
+        lease_ms: row.get(6)?,
+        expires_at_ms: row.get(7)?,
+        runs: row.get(8)?,
     })
 }
 
-pub(super) async fn queue(conn: &mut SqliteConnection, now_ms: i64) -> Result<QueueStats, Fault> {
-    let row = sqlx::query(
+pub(super) fn queue(conn: &Connection, now_ms: i64) -> Result<QueueStats, Fault> {
+    let mut read = conn.prepare_cached(
         "SELECT (SELECT count(*) FROM jobs WHERE due_at <= ?1), (SELECT count(*) FROM jobs WHERE due_at > ?1), \
          (SELECT min(due_at) FROM jobs WHERE due_at <= ?1), (SELECT count(*) FROM runs WHERE owner IS NOT NULL)",
-    )
-    .bind(now_ms)
-    .fetch_one(conn)
-    .await?;
-    let count = |column: usize| -> Result<u64, Fault> {
-        Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or_default())
-    };
-    let oldest: Option<i64> = row.try_get(2)?;
-    Ok(QueueStats {
-        due: count(0)?,
-        later: count(1)?,
-        oldest_ms: oldest.map_or(0, |due| u64::try_from(now_ms - due).unwrap_or_default()),
-        owned: count(3)?,
-    })
+    )?;
+    Ok(read.query_row([now_ms], |row| {
+        let oldest: Option<i64> = row.get(2)?;
+        Ok(QueueStats {
+            due: row.get(0)?,
+            later: row.get(1)?,
+            oldest_ms: oldest.map_or(0, |due| u64::try_from(now_ms - due).unwrap_or_default()),
+            owned: row.get(3)?,
+        })
+    })?)
 }
 
-pub(super) async fn agent(conn: &mut SqliteConnection, digest: &AgentDigest) -> Result<Option<Agent>, Fault> {
-    let definition: Option<String> = sqlx::query_scalar("SELECT definition FROM agents WHERE digest = ?")
-        .bind(digest.as_str())
-        .fetch_optional(conn)
-        .await?;
+pub(super) fn agent(conn: &Connection, digest: &AgentDigest) -> Result<Option<Agent>, Fault> {
+    let mut read = conn.prepare_cached("SELECT definition FROM agents WHERE digest = ?")?;
+    let definition: Option<String> = read.query_row([digest.as_str()], |row| row.get(0)).optional()?;
     definition
         .map(|text| serde_json::from_str(&text))
         .transpose()
@@ -154,59 +167,43 @@ pub(super) async fn agent(conn: &mut SqliteConnection, digest: &AgentDigest) -> 
 }
 
 /// Due jobs of runs that nobody holds and that this version can advance, counted up to `limit`.
-pub(super) async fn due(
-    conn: &mut SqliteConnection,
-    lane: Lane,
-    now_ms: i64,
-    limit: u32,
-) -> Result<u32, Fault> {
-    // Each goes along the index of its lane.
+pub(super) fn due(conn: &Connection, lane: Lane, now_ms: i64, limit: u32) -> Result<u32, Fault> {
+    // Each goes along the index of its lane: SQLite keeps the order of a CROSS JOIN.
     let sql = match lane {
         Lane::Common => {
-            "SELECT count(*) FROM (SELECT 1 FROM jobs j JOIN runs r ON r.id = j.run WHERE j.due_at <= ? \
+            "SELECT count(*) FROM (SELECT 1 FROM jobs j CROSS JOIN runs r ON r.id = j.run WHERE j.due_at <= ? \
              AND r.owner IS NULL AND r.reducer <= ? AND r.suspect IS NULL LIMIT ?)"
         }
         Lane::Apart => {
-            "SELECT count(*) FROM (SELECT 1 FROM runs r JOIN jobs j ON j.run = r.id WHERE j.due_at <= ? \
+            "SELECT count(*) FROM (SELECT 1 FROM runs r CROSS JOIN jobs j ON j.run = r.id WHERE j.due_at <= ? \
              AND r.owner IS NULL AND r.reducer <= ? AND r.suspect IS NOT NULL LIMIT ?)"
         }
     };
-    let row = sqlx::query(sql).bind(now_ms).bind(REDUCER).bind(limit).fetch_one(conn).await?;
-    Ok(row.try_get(0)?)
+    let mut count = conn.prepare_cached(sql)?;
+    Ok(count.query_row(params![now_ms, REDUCER, limit], |row| row.get(0))?)
 }
 
 /// Every incarnation of the worker that bears this name.
-pub(super) async fn incarnations(
-    conn: &mut SqliteConnection,
-    worker: &WorkerId,
-) -> Result<Vec<WorkerRow>, Fault> {
-    let sql = format!("{WORKERS} WHERE id = ?1 OR (id >= ?1 || '.' AND id < ?1 || '/')");
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(worker.as_str()).fetch_all(conn).await?;
-    rows.iter().map(worker_row).collect()
+pub(super) fn incarnations(conn: &Connection, worker: &WorkerId) -> Result<Vec<WorkerRow>, Fault> {
+    let mut read =
+        conn.prepare(&format!("{WORKERS} WHERE id = ?1 OR (id >= ?1 || '.' AND id < ?1 || '/')"))?;
+    collect(&mut read, [worker.as_str()], worker_row)
 }
 
-pub(super) async fn lost_attempts(
-    conn: &mut SqliteConnection,
-    run: RunId,
-) -> Result<Vec<LostAttempt>, Fault> {
-    let rows = sqlx::query(
+pub(super) fn lost_attempts(conn: &Connection, run: RunId) -> Result<Vec<LostAttempt>, Fault> {
+    let mut read = conn.prepare(
         "SELECT worker, epoch, attempt, version, at, how, blamed FROM lost_attempts WHERE run = ? ORDER BY epoch \
          LIMIT 1000",
-    )
-    .bind(run.to_string())
-    .fetch_all(conn)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(LostAttempt {
-                worker: WorkerId::new(row.try_get::<String, _>(0)?),
-                epoch: epoch(row.try_get(1)?),
-                attempt: row.try_get(2)?,
-                version: u64::try_from(row.try_get::<i64, _>(3)?).unwrap_or_default(),
-                at_ms: row.try_get(4)?,
-                how: row.try_get(5)?,
-                blamed: row.try_get(6)?,
-            })
+    )?;
+    collect(&mut read, [run.to_string()], |row| {
+        Ok(LostAttempt {
+            worker: WorkerId::new(row.get::<_, String>(0)?),
+            epoch: epoch(row.get(1)?),
+            attempt: row.get(2)?,
+            version: row.get(3)?,
+            at_ms: row.get(4)?,
+            how: row.get(5)?,
+            blamed: row.get(6)?,
         })
-        .collect()
+    })
 }

@@ -1,17 +1,17 @@
 //! Mending what is safe to mend. Events are the truth and are never touched; a file that is damaged itself is left
 //! alone; each fix is one transaction that looks again at what it is about to mend.
 
-use async_trait::async_trait;
 use piton_core::{REDUCER, Run, RunId, WorkerId};
-use sqlx::{Row, SqliteConnection};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
 use super::check::{Silent, integrity};
+use super::fault::Fault;
 use super::launch::KEY_LIFE_MS;
 use super::replay::{Story, history, pass};
-use super::rows::{dequeue, enqueue, fold_text, signed};
+use super::rows::{collect, dequeue, enqueue, fold_text, signed};
 use super::worker::{MISSING_JOBS, UNREGISTERED, free};
-use super::writer::{Fault, Transact};
+use super::writer::{Durability, Transact};
 use crate::bell::Ring;
 use crate::{Error, JobKind, Lost, Repair, Store};
 
@@ -24,7 +24,7 @@ impl SqliteStore {
     /// # Errors
     /// [`Error::Unavailable`] when the database cannot be read or written; what was said to be mended by then is.
     pub async fn repair(&self) -> Result<Vec<Repair>, Error> {
-        let found = integrity(&mut *self.reader().await?, false).await;
+        let found = self.readers.read(|conn| Ok(integrity(conn, false))).await?;
         if let Some(trouble) = found.trouble {
             return Ok(vec![left(format!("nothing was repaired, because the file is damaged: {trouble}"))]);
         }
@@ -69,10 +69,10 @@ impl SqliteStore {
 
     /// Writes the rows anew that are not the fold of their events.
     async fn rewrite_rows(&self) -> Result<Vec<Repair>, Error> {
-        let unlike = pass(&mut *self.reader().await?).await?.mendable;
+        let unlike = self.readers.read(pass).await?.mendable;
         let mut said = Vec::new();
         for run in unlike {
-            let history = history(&mut *self.reader().await?, run).await?;
+            let history = self.readers.read(move |conn| history(conn, run)).await?;
             let Story::Folds(fold) = history.story else { continue };
             let (events, status) = (history.events, fold.status);
             let rewrite = Rewrite { run, fold: *fold, last_at_ms: history.last_at_ms };
@@ -109,27 +109,24 @@ fn each<T>(fixes: Vec<T>, say: impl Fn(T) -> String) -> Vec<Repair> {
 /// Takes runs back from owners that nobody knows.
 struct FreeOrphans;
 
-#[async_trait]
 impl Transact for FreeOrphans {
     /// Runs and the owners they had.
     type Out = Vec<(String, String)>;
-    const SYNCED: bool = true;
 
-    async fn run(
-        &self,
-        conn: &mut SqliteConnection,
-        now_ms: i64,
-    ) -> Result<(Self::Out, Option<Ring>), Fault> {
-        let held = sqlx::query_as::<_, (String, String)>(
+    fn durability(&self) -> Durability {
+        Durability::AsSet
+    }
+
+    fn run(&self, conn: &Connection, now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let mut look = conn.prepare(
             "SELECT id, owner FROM runs WHERE owner IS NOT NULL AND owner NOT IN (SELECT id FROM workers)",
-        )
-        .fetch_all(&mut *conn)
-        .await?;
+        )?;
+        let held: Self::Out = collect(&mut look, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let mut owners: Vec<&str> = held.iter().map(|(_, owner)| owner.as_str()).collect();
         owners.sort_unstable();
         owners.dedup();
         for owner in owners {
-            free(conn, &WorkerId::new(owner), now_ms, Some(UNREGISTERED)).await?;
+            free(conn, &WorkerId::new(owner), now_ms, Some(UNREGISTERED))?;
         }
         let ring = (!held.is_empty()).then_some(Ring::Job);
         Ok((held, ring))
@@ -145,32 +142,26 @@ struct MendedJobs {
     keys: u64,
 }
 
-#[async_trait]
 impl Transact for MendJobs {
     type Out = MendedJobs;
-    const SYNCED: bool = true;
 
-    async fn run(
-        &self,
-        conn: &mut SqliteConnection,
-        now_ms: i64,
-    ) -> Result<(Self::Out, Option<Ring>), Fault> {
-        let given =
-            sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(format!("{MISSING_JOBS} RETURNING run")))
-                .bind(now_ms)
-                .fetch_all(&mut *conn)
-                .await?;
-        let dropped = sqlx::query_scalar::<_, String>(
+    fn durability(&self) -> Durability {
+        Durability::AsSet
+    }
+
+    fn run(&self, conn: &Connection, now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let runs = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
+            collect(&mut conn.prepare(sql)?, params, |row| Ok(row.get::<_, String>(0)?))
+        };
+        let given = runs(&format!("{MISSING_JOBS} RETURNING run"), &[&now_ms])?;
+        let dropped = runs(
             "DELETE FROM jobs WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = jobs.run \
              AND (owner IS NOT NULL OR status IN ('running', 'cancelling'))) RETURNING run",
-        )
-        .fetch_all(&mut *conn)
-        .await?;
-        let keys = sqlx::query("DELETE FROM idempotency_keys WHERE created_at <= ?")
-            .bind(now_ms - KEY_LIFE_MS)
-            .execute(&mut *conn)
-            .await?
-            .rows_affected();
+            &[],
+        )?;
+        let keys = conn
+            .execute("DELETE FROM idempotency_keys WHERE created_at <= ?", [now_ms - KEY_LIFE_MS])?
+            as u64;
         let ring = (!given.is_empty()).then_some(Ring::Job);
         Ok((MendedJobs { given, dropped, keys }, ring))
     }
@@ -189,50 +180,52 @@ enum Rewritten {
     Moved,
 }
 
-#[async_trait]
 impl Transact for Rewrite {
     type Out = Rewritten;
-    const SYNCED: bool = true;
 
-    async fn run(
-        &self,
-        conn: &mut SqliteConnection,
-        now_ms: i64,
-    ) -> Result<(Self::Out, Option<Ring>), Fault> {
+    fn durability(&self) -> Durability {
+        Durability::AsSet
+    }
+
+    fn run(&self, conn: &Connection, now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {
         let id = self.run.to_string();
-        let row = sqlx::query(
-            "SELECT owner, (SELECT max(seq) FROM events WHERE run = runs.id) FROM runs WHERE id = ?",
-        )
-        .bind(&id)
-        .fetch_optional(&mut *conn)
-        .await?;
-        let Some(row) = row else { return Ok((Rewritten::Moved, None)) };
-        if let Some(owner) = row.try_get::<Option<String>, _>(0)? {
+        let row: Option<(Option<String>, Option<u64>)> = conn
+            .query_row(
+                "SELECT owner, (SELECT max(seq) FROM events WHERE run = runs.id) FROM runs WHERE id = ?",
+                [&id],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        let (owner, events) = match row {
+            None => return Ok((Rewritten::Moved, None)),
+            Some(row) => row,
+        };
+        if let Some(owner) = owner {
             return Ok((Rewritten::Held(owner), None));
         }
         // Events are only ever appended: as many as were folded are the ones that were folded.
-        if row.try_get::<Option<i64>, _>(1)? != Some(signed(self.fold.version)) {
+        if events != Some(self.fold.version) {
             return Ok((Rewritten::Moved, None));
         }
-        sqlx::query(
+        conn.execute(
             "UPDATE runs SET status = ?2, version = ?3, reducer = ?4, fold = ?5, agent_digest = ?6, updated_at = ?7, \
              finished_at = ?8 WHERE id = ?1",
-        )
-        .bind(&id)
-        .bind(self.fold.status.as_str())
-        .bind(signed(self.fold.version))
-        .bind(REDUCER)
-        .bind(fold_text(&self.fold)?)
-        .bind(self.fold.agent.as_str())
-        .bind(self.last_at_ms)
-        .bind(self.fold.status.is_over().then_some(self.last_at_ms))
-        .execute(&mut *conn)
-        .await?;
+            params![
+                id,
+                self.fold.status.as_str(),
+                signed(self.fold.version),
+                REDUCER,
+                fold_text(&self.fold)?,
+                self.fold.agent.as_str(),
+                self.last_at_ms,
+                self.fold.status.is_over().then_some(self.last_at_ms),
+            ],
+        )?;
         if self.fold.status.is_runnable() {
-            enqueue(conn, self.run, JobKind::Step, now_ms).await?;
+            enqueue(conn, self.run, JobKind::Step, now_ms)?;
             return Ok((Rewritten::Done, Some(Ring::Job)));
         }
-        dequeue(conn, self.run).await?;
+        dequeue(conn, self.run)?;
         Ok((Rewritten::Done, Some(Ring::Events)))
     }
 }

@@ -5,17 +5,14 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use piton_core::{Event, EventError, Interrupt, REDUCER, Run, RunId, Status};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection, QueryBuilder, Row, Sqlite, SqliteConnection};
+use rusqlite::{Connection, Row, params};
 
 use super::check::Found;
-use super::rows::{RUN_COLUMNS, run_row, signed};
-use super::writer::Fault;
+use super::fault::Fault;
+use super::rows::{RUN_COLUMNS, collect, run_row, signed, text};
 
 /// Runs that are looked at in one read transaction.
-const RUNS_PAGE: usize = 64;
-/// Events that are in memory at once.
-const EVENTS_PAGE: u32 = 256;
+const RUNS_PAGE: u32 = 64;
 /// Runs that one repair rewrites.
 const MENDABLE_MAX: usize = 1000;
 
@@ -64,13 +61,12 @@ impl History {
     }
 
     /// Takes the next event: `seq, at, type, v, body` from `column` on.
-    fn push(&mut self, row: &SqliteRow, column: usize) -> Result<(), Fault> {
+    fn push(&mut self, row: &Row<'_>, column: usize) -> Result<(), Fault> {
         if matches!(self.story, Story::Broken(_) | Story::Newer) {
             return Ok(());
         }
-        let seq = u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or_default();
-        let (kind, v, body): (&str, u32, &str) =
-            (row.try_get(column + 2)?, row.try_get(column + 3)?, row.try_get(column + 4)?);
+        let seq: u64 = row.get(column)?;
+        let (kind, v, body) = (text(row, column + 2)?, row.get(column + 3)?, text(row, column + 4)?);
         let expected = self.events + 1;
         if seq != expected {
             self.story = Story::Broken(format!("event {expected} is missing"));
@@ -88,7 +84,7 @@ impl History {
             }
         };
         self.events = seq;
-        self.last_at_ms = row.try_get(column + 1)?;
+        self.last_at_ms = row.get(column + 1)?;
         let folded = match std::mem::replace(&mut self.story, Story::Empty) {
             Story::Folds(run) => run.apply(&event),
             _ => Run::begin(&event),
@@ -102,36 +98,26 @@ impl History {
 }
 
 /// Folds one run's events anew.
-pub(super) async fn history(conn: &mut SqliteConnection, run: RunId) -> Result<History, Fault> {
+pub(super) fn history(conn: &Connection, run: RunId) -> Result<History, Fault> {
     let mut history = History::new();
-    let mut after = 0_i64;
-    loop {
-        let rows = sqlx::query(
-            "SELECT seq, at, type, v, body FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?",
-        )
-        .bind(run.to_string())
-        .bind(after)
-        .bind(EVENTS_PAGE)
-        .fetch_all(&mut *conn)
-        .await?;
-        for row in &rows {
-            history.push(row, 0)?;
-        }
-        let Some(last) = rows.last() else { return Ok(history) };
-        after = last.try_get(0)?;
+    let mut read = conn.prepare("SELECT seq, at, type, v, body FROM events WHERE run = ? ORDER BY seq")?;
+    let mut rows = read.query([run.to_string()])?;
+    while let Some(row) = rows.next()? {
+        history.push(row, 0)?;
     }
+    Ok(history)
 }
 
 /// Looks at every run and every event.
-pub(super) async fn pass(conn: &mut SqliteConnection) -> Result<Pass, Fault> {
+pub(super) fn pass(conn: &Connection) -> Result<Pass, Fault> {
     let mut pass = Pass::default();
     let mut after = String::new();
     loop {
         // What a page's runs and their events say is of one moment, whatever workers do meanwhile.
-        let mut moment = conn.begin().await?;
-        let rows = pass.page(&mut moment, &after).await?;
-        moment.rollback().await?;
-        match rows {
+        let moment = conn.unchecked_transaction()?;
+        let last = pass.page(&moment, &after)?;
+        moment.rollback()?;
+        match last {
             Some(last) => after = last,
             None => return Ok(pass),
         }
@@ -140,66 +126,60 @@ pub(super) async fn pass(conn: &mut SqliteConnection) -> Result<Pass, Fault> {
 
 impl Pass {
     /// Looks at the runs after `after` and at the events from there on. Returns the last run; `None` at the end.
-    async fn page(&mut self, conn: &mut SqliteConnection, after: &str) -> Result<Option<String>, Fault> {
-        let sql = format!(
-            "SELECT {RUN_COLUMNS}, status, version, agent_digest FROM runs WHERE id > ? ORDER BY id LIMIT {RUNS_PAGE}"
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after).fetch_all(&mut *conn).await?;
-        let mut ids = Vec::with_capacity(rows.len());
-        for row in &rows {
-            ids.push(row.try_get::<String, _>(0)?);
-        }
-        let last = (rows.len() == RUNS_PAGE).then(|| ids.last().cloned()).flatten();
+    fn page(&mut self, conn: &Connection, after: &str) -> Result<Option<String>, Fault> {
+        let mut read = conn.prepare_cached("SELECT id FROM runs WHERE id > ? ORDER BY id LIMIT ?")?;
+        let ids: Vec<String> = collect(&mut read, params![after, RUNS_PAGE], |row| Ok(row.get(0)?))?;
+        let last = (ids.len() == RUNS_PAGE as usize).then(|| ids.last().cloned()).flatten();
         let mut histories: BTreeMap<&str, History> =
             ids.iter().map(|id| (id.as_str(), History::new())).collect();
-        self.read_events(conn, after, last.as_deref(), &mut histories).await?;
-        for (row, id) in rows.iter().zip(&ids) {
-            if let Some(history) = histories.remove(id.as_str()) {
-                self.compare(row, id, &history)?;
+        self.read_events(conn, after, last.as_deref(), &mut histories)?;
+        let mut read = conn.prepare_cached(&format!(
+            "SELECT {RUN_COLUMNS}, status, version, agent_digest FROM runs WHERE id = ?"
+        ))?;
+        for (id, history) in &histories {
+            let mut rows = read.query([id])?;
+            if let Some(row) = rows.next()? {
+                self.compare(row, id, history)?;
             }
         }
         Ok(last)
     }
 
     /// Reads the events of every run after `after` and up to `last`, whether or not there is such a run.
-    async fn read_events(
+    fn read_events(
         &mut self,
-        conn: &mut SqliteConnection,
+        conn: &Connection,
         after: &str,
         last: Option<&str>,
         histories: &mut BTreeMap<&str, History>,
     ) -> Result<(), Fault> {
-        let (mut run, mut seq, mut stray) = (after.to_owned(), i64::MAX, String::new());
-        loop {
-            let mut sql: QueryBuilder<Sqlite> =
-                QueryBuilder::new("SELECT run, seq, at, type, v, body FROM events WHERE (run, seq) > (");
-            sql.push_bind(&run).push(", ").push_bind(seq).push(")");
-            // A bound, and not an OR that there may be none: the search has to end where the page does.
-            if let Some(last) = last {
-                sql.push(" AND run <= ").push_bind(last);
-            }
-            sql.push(" ORDER BY run, seq LIMIT ").push_bind(EVENTS_PAGE);
-            let rows = sql.build().fetch_all(&mut *conn).await?;
-            for row in &rows {
-                self.events += 1;
-                let of: &str = row.try_get(0)?;
-                match histories.get_mut(of) {
-                    Some(history) => history.push(row, 1)?,
-                    None if of != stray => {
-                        of.clone_into(&mut stray);
-                        self.strays.add(stray.clone());
-                    }
-                    None => {}
+        const EVENTS: &str = "SELECT run, seq, at, type, v, body FROM events WHERE run > ?1";
+        // A bound, and not an OR that there may be none: the search has to end where the page does.
+        let (bound, params): (_, &[&dyn rusqlite::ToSql]) = match &last {
+            Some(last) => (" AND run <= ?2", &[&after, last]),
+            None => ("", &[&after]),
+        };
+        let mut read = conn.prepare_cached(&format!("{EVENTS}{bound} ORDER BY run, seq"))?;
+        let mut rows = read.query(params)?;
+        let mut stray = String::new();
+        while let Some(row) = rows.next()? {
+            self.events += 1;
+            let of = text(row, 0)?;
+            match histories.get_mut(of) {
+                Some(history) => history.push(row, 1)?,
+                None if of != stray => {
+                    of.clone_into(&mut stray);
+                    self.strays.add(stray.clone());
                 }
+                None => {}
             }
-            let Some(end) = rows.last() else { return Ok(()) };
-            (run, seq) = (end.try_get(0)?, end.try_get(1)?);
         }
+        Ok(())
     }
 
-    fn compare(&mut self, row: &SqliteRow, id: &str, history: &History) -> Result<(), Fault> {
+    fn compare(&mut self, row: &Row<'_>, id: &str, history: &History) -> Result<(), Fault> {
         self.runs += 1;
-        let reducer: u32 = row.try_get(6)?;
+        let reducer: u32 = row.get(6)?;
         let run = match &history.story {
             _ if reducer > REDUCER => {
                 self.newer += 1;
@@ -235,7 +215,7 @@ impl Pass {
 }
 
 /// How a run's row differs from what its events fold to.
-fn unlike(row: &SqliteRow, run: &Run, reducer: u32) -> Result<Option<String>, Fault> {
+fn unlike(row: &Row<'_>, run: &Run, reducer: u32) -> Result<Option<String>, Fault> {
     let stored = match run_row(row) {
         Ok(stored) => stored,
         Err(Fault::Corrupt(why)) => return Ok(Some(why)),
@@ -250,7 +230,7 @@ fn unlike(row: &SqliteRow, run: &Run, reducer: u32) -> Result<Option<String>, Fa
             format!("its row says {row}, its events say {events}")
         }));
     }
-    let (status, version, agent): (&str, i64, &str) = (row.try_get(14)?, row.try_get(15)?, row.try_get(16)?);
+    let (status, version, agent) = (text(row, 14)?, row.get::<_, i64>(15)?, text(row, 16)?);
     if status != run.status.as_str() {
         return Ok(Some(format!("it is listed as {status} and is {}", run.status)));
     }

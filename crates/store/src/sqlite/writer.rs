@@ -1,16 +1,19 @@
-//! One writer per process. It groups what concurrent steps and requests want to commit into one transaction and
-//! one fsync; a reply leaves only after its group is on disk.
+//! One writer per process, on a thread of its own. It groups what concurrent steps and requests want to commit into one
+//! transaction and one fsync; a reply leaves only after its group is on disk.
 //!
 //! An SQL error rolls the whole group back, the connection is replaced, and each member is tried again alone: there
 //! are no savepoints, because SQLite gives them up with the transaction when the disk is full.
 
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::fault::Fault;
+use super::line::Line;
+use super::open::{self, Synchronous};
 use crate::bell::{Bell, Ring};
 use crate::{Clock, Error};
 
@@ -20,94 +23,75 @@ const GROUP_MAX: usize = 256;
 const WAITING_MAX: usize = 4096;
 
 /// Something to be written in one transaction. It may be run more than once, so it must not count on its first try.
-#[async_trait]
-pub(super) trait Transact: Send + Sync + 'static {
+pub(super) trait Transact: Send + 'static {
     type Out: Send + 'static;
 
-    /// Whether the reply has to wait for the disk, as far as the store is set to that at all. What need not survive a
-    /// loss of power does not.
-    const SYNCED: bool;
+    /// How far the reply has to wait for the disk.
+    fn durability(&self) -> Durability;
 
-    /// Whether it has to whatever the store is set to: more than this transaction depends on it.
-    fn synced_always(&self) -> bool {
-        false
+    /// How long it may wait for others to come into its group.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
     }
 
-    async fn run(&self, conn: &mut SqliteConnection, now_ms: i64)
-    -> Result<(Self::Out, Option<Ring>), Fault>;
+    fn run(&self, conn: &Connection, now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault>;
 }
 
-/// Why a transaction was not carried out.
-#[derive(Debug)]
-pub(super) enum Fault {
-    Sql(sqlx::Error),
-    /// What was read cannot be understood: trying again does not help.
-    Corrupt(String),
-}
-
-impl Fault {
-    /// Whether reading, writing or syncing the file failed (`SQLITE_IOERR`).
-    fn is_io(&self) -> bool {
-        const IOERR: u32 = 10;
-        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
-        error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == IOERR)
-    }
-}
-
-impl From<sqlx::Error> for Fault {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Sql(error)
-    }
-}
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Corrupt(what) => Self::Corrupt(what),
-            Fault::Sql(error) => Self::Unavailable(plain(&error)),
-        }
-    }
-}
-
-/// The database's own words, without the wrapping.
-pub(super) fn plain(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(inner) => inner.message().to_owned(),
-        other => other.to_string(),
-    }
+/// What has to be on disk before a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// Nothing: it need not survive a loss of power, or power that takes it takes its writer too.
+    Unsynced,
+    /// Itself, as far as the store is set to that.
+    AsSet,
+    /// Itself, whatever the store is set to: more than this transaction depends on it.
+    Synced,
 }
 
 /// Where writes are handed in.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Box<dyn Member>>,
+    entrance: Arc<Semaphore>,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
+/// What a writer works with.
+pub(super) struct Terms {
+    pub(super) path: PathBuf,
+    pub(super) line: Line,
+    pub(super) synchronous: Synchronous,
+    pub(super) clock: Clock,
+    pub(super) bell: Bell,
+}
+
 impl Writer {
-    pub(super) fn start(options: SqliteConnectOptions, full: bool, clock: Clock, bell: Bell) -> Self {
-        let (queue, waiting) = mpsc::channel(WAITING_MAX);
+    /// # Errors
+    /// [`Error::Unavailable`] when there is no thread to be had.
+    pub(super) fn start(terms: Terms) -> Result<Self, Error> {
+        let (queue, waiting) = mpsc::channel();
         let trouble = Arc::new(Mutex::new(None));
         let turn = Turn {
-            options,
-            full,
-            clock,
-            bell,
             trouble: Arc::clone(&trouble),
             conn: None,
-            synced: full,
-            distrusted: false,
+            is_synced: terms.synchronous == Synchronous::Full,
+            is_distrusted: false,
+            terms,
         };
-        tokio::spawn(turn.serve(waiting));
-        Self { queue, trouble }
+        std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || turn.serve(waiting))
+            .map_err(|error| Error::Unavailable(format!("no thread for writing: {error}")))?;
+        Ok(Self { queue, entrance: Arc::new(Semaphore::new(WAITING_MAX)), trouble })
     }
 
     /// Writes `what` with whatever else is waiting, and returns once that is on disk.
     pub(super) async fn write<T: Transact>(&self, what: T) -> Result<T::Out, Error> {
-        let (reply, replied) = oneshot::channel();
-        let member = Waiting { what, reply, out: None };
         let gone = || Error::Unavailable("the store is shutting down".to_owned());
-        self.queue.send(Box::new(member)).await.map_err(|_| gone())?;
+        let place = Arc::clone(&self.entrance).acquire_owned().await.map_err(|_| gone())?;
+        let (reply, replied) = oneshot::channel();
+        let member = Waiting { what, reply, out: None, _place: place };
+        self.queue.send(Box::new(member)).map_err(|_| gone())?;
         replied.await.map_err(|_| gone())?
     }
 
@@ -117,11 +101,10 @@ impl Writer {
     }
 }
 
-#[async_trait]
 trait Member: Send {
-    /// `full` is what the store is set to.
-    fn synced(&self, full: bool) -> bool;
-    async fn run(&mut self, conn: &mut SqliteConnection, now_ms: i64) -> Result<Option<Ring>, Fault>;
+    fn durability(&self) -> Durability;
+    fn patience(&self) -> Duration;
+    fn run(&mut self, conn: &Connection, now_ms: i64) -> Result<Option<Ring>, Fault>;
     fn done(self: Box<Self>);
     fn failed(self: Box<Self>, error: Error);
 }
@@ -130,16 +113,20 @@ struct Waiting<T: Transact> {
     what: T,
     reply: oneshot::Sender<Result<T::Out, Error>>,
     out: Option<T::Out>,
+    _place: OwnedSemaphorePermit,
 }
 
-#[async_trait]
 impl<T: Transact> Member for Waiting<T> {
-    fn synced(&self, full: bool) -> bool {
-        (full && T::SYNCED) || self.what.synced_always()
+    fn durability(&self) -> Durability {
+        self.what.durability()
     }
 
-    async fn run(&mut self, conn: &mut SqliteConnection, now_ms: i64) -> Result<Option<Ring>, Fault> {
-        let (out, ring) = self.what.run(conn, now_ms).await?;
+    fn patience(&self) -> Duration {
+        self.what.patience()
+    }
+
+    fn run(&mut self, conn: &Connection, now_ms: i64) -> Result<Option<Ring>, Fault> {
+        let (out, ring) = self.what.run(conn, now_ms)?;
         self.out = Some(out);
         Ok(ring)
     }
@@ -157,28 +144,25 @@ impl<T: Transact> Member for Waiting<T> {
 }
 
 struct Turn {
-    options: SqliteConnectOptions,
-    full: bool,
-    clock: Clock,
-    bell: Bell,
+    terms: Terms,
     trouble: Arc<Mutex<Option<String>>>,
-    conn: Option<SqliteConnection>,
-    /// What `PRAGMA synchronous` is set to on the connection.
-    synced: bool,
+    conn: Option<Connection>,
+    /// Whether `PRAGMA synchronous` is set to `FULL` on the connection.
+    is_synced: bool,
     /// A write or a sync failed, so that what the WAL holds may not be on disk.
-    distrusted: bool,
+    is_distrusted: bool,
 }
 
 /// Why a group was not written.
 struct Broken {
     fault: Fault,
     /// Before any member had its turn.
-    common: bool,
+    is_common: bool,
 }
 
-impl From<Fault> for Broken {
-    fn from(fault: Fault) -> Self {
-        Self { fault, common: false }
+impl<F: Into<Fault>> From<F> for Broken {
+    fn from(fault: F) -> Self {
+        Self { fault: fault.into(), is_common: false }
     }
 }
 
@@ -186,119 +170,142 @@ impl From<Fault> for Broken {
 ///
 /// A kernel that failed to write pages back takes them for clean: a later sync succeeds without them, and a commit that
 /// comes after them in the WAL would be lost with them at a loss of power. So nothing is acknowledged on top of them.
-async fn bring_home(conn: &mut SqliteConnection) -> Result<(), Fault> {
-    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(conn).await?;
-    if row.try_get::<i64, _>(0)? == 0 {
-        return Ok(());
+fn bring_home(conn: &Connection) -> Result<(), Fault> {
+    let is_read: bool = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if is_read {
+        let why = "after an I/O error the log has to be emptied first, and somebody still reads it";
+        return Err(std::io::Error::other(why).into());
     }
-    let why = "after an I/O error the log has to be emptied first, and somebody still reads it";
-    Err(Fault::Sql(sqlx::Error::Io(std::io::Error::other(why))))
+    Ok(())
+}
+
+/// Whoever waits, and whoever comes while the least patient of them still has time.
+fn gather(
+    first: Box<dyn Member>,
+    waiting: &mpsc::Receiver<Box<dyn Member>>,
+    group: &mut Vec<Box<dyn Member>>,
+) {
+    let mut until = Instant::now() + first.patience();
+    group.push(first);
+    while group.len() < GROUP_MAX {
+        let next = waiting.try_recv().ok().or_else(|| {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() { None } else { waiting.recv_timeout(left).ok() }
+        });
+        let Some(next) = next else { return };
+        let patience = next.patience();
+        // Most have none, and need no clock to say so.
+        until = if patience.is_zero() { Instant::now() } else { until.min(Instant::now() + patience) };
+        group.push(next);
+    }
 }
 
 impl Turn {
-    async fn serve(mut self, mut waiting: mpsc::Receiver<Box<dyn Member>>) {
-        while let Some(first) = waiting.recv().await {
-            let mut group = vec![first];
-            while group.len() < GROUP_MAX
-                && let Ok(next) = waiting.try_recv()
-            {
-                group.push(next);
-            }
-            self.write(group).await;
-        }
-        if let Some(conn) = self.conn.take() {
-            let _ = conn.close().await;
+    fn serve(mut self, waiting: mpsc::Receiver<Box<dyn Member>>) {
+        let mut group = Vec::new();
+        while let Ok(first) = waiting.recv() {
+            gather(first, &waiting, &mut group);
+            self.write(&mut group);
         }
     }
 
-    async fn write(&mut self, mut group: Vec<Box<dyn Member>>) {
-        match self.transact(&mut group).await {
+    /// Writes all of them and leaves none.
+    fn write(&mut self, group: &mut Vec<Box<dyn Member>>) {
+        match self.transact(group) {
             Ok(ring) => {
                 self.note(None);
-                group.into_iter().for_each(Member::done);
+                group.drain(..).for_each(Member::done);
                 if let Some(ring) = ring {
-                    self.bell.ring(ring);
+                    self.terms.bell.ring(ring);
                 }
             }
             // One member's error is not its neighbours': each is tried again alone.
-            Err(Broken { common: false, .. }) if group.len() > 1 => {
-                for member in group {
-                    Box::pin(self.write(vec![member])).await;
+            Err(Broken { is_common: false, .. }) if group.len() > 1 => {
+                for member in std::mem::take(group) {
+                    self.write(&mut vec![member]);
                 }
             }
             Err(Broken { fault, .. }) => {
                 let error = Error::from(fault);
                 self.note(Some(&error));
-                for member in group {
-                    member.failed(error.clone());
-                }
+                group.drain(..).for_each(|member| member.failed(error.clone()));
             }
         }
     }
 
-    async fn transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
-        let result = self.try_transact(group).await;
+    fn transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
+        let result = self.try_transact(group);
         if let Err(broken) = &result {
-            self.distrusted |= broken.fault.is_io();
-            if let Some(mut conn) = self.conn.take() {
-                // Whether a transaction is still open is not known after an error: the connection is not used again.
-                let _ = sqlx::raw_sql("ROLLBACK").execute(&mut conn).await;
-                let _ = conn.close().await;
-            }
+            self.is_distrusted |= broken.fault.is_io();
+            // Whether a transaction is still open is not known after an error: closing the connection ends it.
+            self.conn = None;
         }
         result
     }
 
-    async fn try_transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
-        let synced = group.iter().any(|member| member.synced(self.full));
-        let now_ms = self.clock.now_ms();
-        let conn = self.begin(synced).await.map_err(|fault| Broken { fault, common: true })?;
+    fn try_transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
+        let wanted = group.iter().map(|member| member.durability());
+        let is_full = self.terms.synchronous == Synchronous::Full;
+        let synced = wanted.fold(false, |synced, wanted| {
+            synced || wanted == Durability::Synced || (wanted == Durability::AsSet && is_full)
+        });
+        let now_ms = self.terms.clock.now_ms();
+        let conn = self.begin(synced).map_err(|fault| Broken { fault, is_common: true })?;
         let mut loudest = None;
         for member in group {
-            match member.run(conn, now_ms).await? {
+            match member.run(conn, now_ms)? {
                 Some(Ring::Job) => loudest = Some(Ring::Job),
                 Some(Ring::Events) => loudest = loudest.or(Some(Ring::Events)),
                 None => {}
             }
         }
-        sqlx::raw_sql("COMMIT").execute(&mut *conn).await.map_err(Fault::from)?;
+        conn.prepare_cached("COMMIT")?.execute([])?;
         Ok(loudest)
     }
 
     /// Gets the turn to write. Where that fails, no member is to blame.
-    async fn begin(&mut self, synced: bool) -> Result<&mut SqliteConnection, Fault> {
-        if self.conn.is_none() {
-            let mut conn = self.options.connect().await?;
-            if self.distrusted {
-                bring_home(&mut conn).await?;
-                self.distrusted = false;
+    fn begin(&mut self, synced: bool) -> Result<&Connection, Fault> {
+        let is_full = self.terms.synchronous == Synchronous::Full;
+        let conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => {
+                let conn = open::writer(&self.terms.path, self.terms.synchronous)?;
+                if self.is_distrusted {
+                    bring_home(&conn)?;
+                    self.is_distrusted = false;
+                }
+                self.is_synced = is_full;
+                conn
             }
-            self.conn = Some(conn);
-            self.synced = self.full;
-        }
-        let Some(conn) = self.conn.as_mut() else {
-            return Err(Fault::Corrupt("no connection".to_owned()));
         };
-        if synced != self.synced {
+        let conn = self.conn.insert(conn);
+        if synced != self.is_synced {
             let pragma = if synced { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
-            sqlx::raw_sql(pragma).execute(&mut *conn).await?;
-            self.synced = synced;
+            conn.prepare_cached(pragma)?.execute([])?;
+            self.is_synced = synced;
         }
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *conn).await?;
+        let turn = self.terms.line.stand();
+        conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        drop(turn);
         Ok(conn)
     }
 
     fn note(&self, error: Option<&Error>) {
         if let Ok(mut trouble) = self.trouble.lock() {
-            let now = error.map(ToString::to_string);
-            if let Some(error) = &now
-                && trouble.is_none()
-            {
-                tracing::warn!(%error, "the database does not take writes");
-            } else if now.is_none() && trouble.is_some() {
-                tracing::info!("the database takes writes again");
+            match error {
+                Some(error) => {
+                    let now = error.to_string();
+                    if trouble.is_none() {
+                        tracing::warn!(error = %now, "the database does not take writes");
+                    }
+                    *trouble = Some(now);
+                }
+                None if trouble.is_some() => {
+                    tracing::info!("the database takes writes again");
+                    *trouble = None;
+                }
+                None => {}
             }
-            *trouble = now;
         }
     }
 }

@@ -42,11 +42,9 @@ impl Bounded {
         SqliteStore::open(&engine.url(), options, world.clock.clone()).await.expect("a store")
     }
 
-    async fn jobs(&self) -> (i64, i64) {
-        sqlx::query_as("SELECT waiting, (SELECT count(*) FROM jobs) FROM queue_depth")
-            .fetch_one(&mut self.engine.raw().await)
-            .await
-            .expect("the depth")
+    fn jobs(&self) -> (i64, i64) {
+        let sql = "SELECT waiting, (SELECT count(*) FROM jobs) FROM queue_depth";
+        self.engine.raw().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("the depth")
     }
 }
 
@@ -72,7 +70,7 @@ async fn a_launch_beyond_the_bound_is_refused_and_leaves_nothing() {
     }
     let elsewhere = Bounded::another(&bounded.engine, &bounded.world).await;
     assert!(is_full(&elsewhere.launch(launch("x")).await), "another process knows at once");
-    assert_eq!(bounded.jobs().await, (10, 10));
+    assert_eq!(bounded.jobs(), (10, 10));
     bounded.world.check().await;
 }
 
@@ -108,11 +106,11 @@ async fn what_is_asked_of_a_run_that_is_there_is_never_refused_for_the_queue() {
         bounded.store.hand_back(claim.run, &worker, claim.epoch).await.expect("handed back");
     }
     while bounded.store.launch(launch("x")).await.is_ok() {}
-    assert_eq!(bounded.jobs().await, (10, 10));
+    assert_eq!(bounded.jobs(), (10, 10));
     bounded.store.command(paused, Command::Resume).await.expect("resumed");
     bounded.store.hand_back(held.run, &worker, held.epoch).await.expect("handed back");
     bounded.store.command(held.run, Command::Cancel).await.expect("cancelled");
-    assert_eq!(bounded.jobs().await, (11, 11), "beyond the bound, and the cancelled one gone");
+    assert_eq!(bounded.jobs(), (11, 11), "beyond the bound, and the cancelled one gone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,21 +124,21 @@ async fn the_bound_is_exact_for_many_clients_of_many_processes() {
     let launched = join_all(launches).await;
     assert_eq!(launched.iter().filter(|launched| launched.is_ok()).count(), 10);
     assert_eq!(launched.iter().filter(|launched| is_full(launched)).count(), 50);
-    assert_eq!(bounded.jobs().await, (10, 10));
+    assert_eq!(bounded.jobs(), (10, 10));
 }
 
 #[tokio::test]
 async fn the_depth_of_a_queue_that_was_there_before_is_counted_once() {
     let bounded = Bounded::full().await;
-    sqlx::raw_sql(
-        "DROP TRIGGER jobs_one_more; DROP TRIGGER jobs_one_less; DROP TABLE queue_depth; \
-         DELETE FROM _sqlx_migrations WHERE version = 3;",
-    )
-    .execute(&mut bounded.engine.raw().await)
-    .await
-    .expect("as it was before");
+    bounded
+        .engine
+        .raw()
+        .execute_batch(
+            "DROP TRIGGER jobs_one_more; DROP TRIGGER jobs_one_less; DROP TABLE queue_depth; PRAGMA user_version = 2;",
+        )
+        .expect("as it was before");
     let elsewhere = Bounded::another(&bounded.engine, &bounded.world).await;
-    assert_eq!(bounded.jobs().await, (10, 10));
+    assert_eq!(bounded.jobs(), (10, 10));
     assert!(is_full(&elsewhere.launch(launch("x")).await));
 }
 
@@ -163,7 +161,7 @@ async fn a_launch_costs_the_same_however_many_wait() {
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs}) \
              INSERT INTO jobs SELECT printf('%036d', i), 'launch', 'default', 0, i, i FROM n WHERE {jobs} > 0"
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(&mut engine.raw().await).await.expect("filled");
+        engine.raw().execute_batch(&fill).expect("filled");
         engines.push(engine);
         stores.push(store);
     }

@@ -205,12 +205,13 @@ impl Pair {
             merge(claim.fold.clone(), &facts, claim.epoch).expect("facts of an ancestor")
         };
         let stale = self.rng.chance(100);
-        let end = *self.rng.pick(&[StepEnd::GoesOn, StepEnd::GoesOn, StepEnd::Done, StepEnd::GiveBack]);
+        let end = *self.rng.pick(&[StepEnd::GoesOn, StepEnd::Progress, StepEnd::Done, StepEnd::GiveBack]);
         let outputs = events.iter().filter_map(|event| match event {
             Event::ToolReturned { call, .. } => Some(FullOutput { call: *call, text: "whole".into() }),
             _ => None,
         });
         let commit = Commit {
+            patience: std::time::Duration::ZERO,
             run: claim.run,
             worker,
             epoch: Epoch(claim.epoch.0.saturating_sub(u64::from(stale))),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use piton_core::{Event, Status};
-use piton_store::{Error, IdempotencyKey, Launch, QueueStats};
+use piton_store::{Error, IdempotencyKey, Launch, QueueStats, Standing};
 
 use crate::world::{World, launch};
 
@@ -50,5 +50,6 @@ async fn a_write_is_seen_and_heard_by_another_process(world: World) {
     let mut rings = other.bell().jobs();
     let run = world.launch("x").await;
     tokio::time::timeout(Duration::from_secs(5), rings.heard()).await.expect("a ring");
-    assert_eq!(other.versions(&[run]).await.expect("read"), [(run, 1)]);
+    let standing = Standing { run, version: 1, status: Status::Running };
+    assert_eq!(other.standings(&[run]).await.expect("read"), [standing]);
 }

@@ -38,4 +38,5 @@ mod workers;
 mod differential;
 
 mod bounds;
+mod costs;
 mod sqlite_only;

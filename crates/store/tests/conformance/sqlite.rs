@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use piton_core::{RunId, WorkerId};
 use piton_store::{Clock, Error, SqliteOptions, SqliteStore, Store, Synchronous, WorkerLock};
-use sqlx::{Connection, SqliteConnection};
+use rusqlite::Connection;
 
 use crate::world::Engine;
 
@@ -34,8 +34,8 @@ impl Sqlite {
     }
 
     /// A connection that goes round the store.
-    pub(crate) async fn raw(&self) -> SqliteConnection {
-        SqliteConnection::connect(&self.url()).await.expect("a connection")
+    pub(crate) fn raw(&self) -> Connection {
+        Connection::open(self.dir.path().join("piton.db")).expect("a connection")
     }
 
     pub(crate) fn live_dir(&self) -> PathBuf {
@@ -70,10 +70,10 @@ impl Engine for Sqlite {
     }
 
     async fn lose_jobs(&self) {
-        sqlx::raw_sql("DELETE FROM jobs").execute(&mut self.raw().await).await.expect("jobs lost");
+        self.raw().execute_batch("DELETE FROM jobs").expect("jobs lost");
     }
 
     async fn lose_workers(&self) {
-        sqlx::raw_sql("DELETE FROM workers").execute(&mut self.raw().await).await.expect("workers lost");
+        self.raw().execute_batch("DELETE FROM workers").expect("workers lost");
     }
 }

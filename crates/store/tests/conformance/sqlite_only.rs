@@ -1,12 +1,13 @@
 //! What only the embedded store promises: of its files, its schema and its groups.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use piton_store::{Clock, Error, Lost, SqliteOptions, SqliteStore};
+use piton_store::{Claim, Clock, Commit, Error, Lost, SqliteOptions, SqliteStore, StepEnd, Store};
 
 use crate::sqlite::Sqlite;
-use crate::world::{Engine, START_MS, World, launch, lost};
+use crate::world::{Engine, START_MS, World, commit, failure, launch, lost};
 
 async fn opened() -> (Arc<Sqlite>, World) {
     let engine = Arc::new(Sqlite::in_a_folder());
@@ -16,14 +17,13 @@ async fn opened() -> (Arc<Sqlite>, World) {
 #[tokio::test]
 async fn one_members_error_does_not_harm_its_neighbours() {
     let (engine, world) = opened().await;
-    let mut raw = engine.raw().await;
-    sqlx::raw_sql(
-        "CREATE TRIGGER poison BEFORE INSERT ON runs WHEN NEW.task = 'poison' \
-         BEGIN SELECT RAISE(ROLLBACK, 'poisoned'); END",
-    )
-    .execute(&mut raw)
-    .await
-    .expect("a trigger");
+    engine
+        .raw()
+        .execute_batch(
+            "CREATE TRIGGER poison BEFORE INSERT ON runs WHEN NEW.task = 'poison' \
+             BEGIN SELECT RAISE(ROLLBACK, 'poisoned'); END",
+        )
+        .expect("a trigger");
     let tasks = (0..20).map(|n| if n == 7 { "poison" } else { "fine" });
     let launched = join_all(tasks.map(|task| world.store.launch(launch(task)))).await;
     let failed: Vec<usize> =
@@ -32,6 +32,29 @@ async fn one_members_error_does_not_harm_its_neighbours() {
     assert!(matches!(&launched[7], Err(Error::Unavailable(why)) if why.contains("poisoned")));
     assert_eq!(world.store.queue().await.expect("stats").due, 19);
     world.check().await;
+}
+
+#[tokio::test]
+async fn a_group_goes_out_when_the_least_patient_of_it_has_to() {
+    let (_engine, world) = opened().await;
+    for task in ["a", "b"] {
+        world.launch(task).await;
+    }
+    let worker = world.worker("w").await;
+    let [first, second] = &world.claim(&worker).await[..] else { panic!("two claims") };
+    let patient = |claim: &Claim, patience: Duration| Commit {
+        patience,
+        ..commit(claim, &worker, 1, &[failure()], StepEnd::Done)
+    };
+    let begun = Instant::now();
+    let alone = Duration::from_millis(200);
+    world.store.commit(patient(first, alone)).await.expect("committed");
+    assert!(begun.elapsed() >= alone, "nobody came, and it waited as long as it said");
+    let begun = Instant::now();
+    let (committed, _) =
+        tokio::join!(world.store.commit(patient(second, Duration::from_secs(60))), world.launch("c"));
+    committed.expect("committed");
+    assert!(begun.elapsed() < Duration::from_secs(30), "a launch waits for nobody, and takes it along");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,14 +87,29 @@ async fn what_is_not_ours_is_left_alone() {
 #[tokio::test]
 async fn a_newer_schema_is_refused_and_the_next_one_is_not() {
     let (engine, world) = opened().await;
-    let mut raw = engine.raw().await;
-    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-                 SELECT version + 1, 'later', 1, x'00', 0 FROM _sqlx_migrations ORDER BY version DESC LIMIT 1";
-    sqlx::raw_sql(newer).execute(&mut raw).await.expect("one migration more");
+    let raw = engine.raw();
+    let schema: u32 = raw.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a schema");
+    raw.pragma_update(None, "user_version", schema + 1).expect("one migration more");
     engine.store(&world.clock).await.expect("the next schema is fine");
-    sqlx::raw_sql(newer).execute(&mut raw).await.expect("two migrations more");
+    raw.pragma_update(None, "user_version", schema + 2).expect("two migrations more");
     let error = engine.store(&world.clock).await.expect_err("too new");
     assert!(error.to_string().contains("use a newer Piton"), "{error}");
+}
+
+/// Until November 2026 the schema's number was kept in a table.
+#[tokio::test]
+async fn a_database_of_an_older_piton_is_taken_over() {
+    let (engine, world) = opened().await;
+    let run = world.launch("x").await;
+    let raw = engine.raw();
+    let schema: u32 = raw.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a schema");
+    raw.execute_batch(&format!(
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY); INSERT INTO _sqlx_migrations VALUES ({schema}); \
+         PRAGMA user_version = 1"
+    ))
+    .expect("as it was before");
+    let store = engine.store(&world.clock).await.expect("opened");
+    assert!(store.run(run).await.expect("read").is_some());
 }
 
 #[tokio::test]

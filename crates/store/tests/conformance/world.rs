@@ -133,6 +133,7 @@ pub(crate) fn commit(
 ) -> Commit {
     let after = events.iter().try_fold(claim.fold.clone(), Run::apply).expect("legal");
     Commit {
+        patience: std::time::Duration::ZERO,
         run: claim.run,
         worker: worker.clone(),
         epoch: claim.epoch,

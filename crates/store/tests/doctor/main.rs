@@ -53,7 +53,7 @@ async fn mends(damage: &str, name: &str, trouble: &str, said: &str) -> World {
     if damage.contains("DELETE FROM workers") {
         world.lock = None;
     }
-    world.damage(damage).await;
+    world.damage(damage);
     let troubles = world.troubles().await;
     assert_eq!(troubles.iter().map(|(name, _)| *name).collect::<Vec<_>>(), [name], "{damage}: {troubles:?}");
     assert!(troubles[0].1.contains(trouble), "{damage}: {troubles:?}");
@@ -97,9 +97,9 @@ async fn a_job_that_nobody_can_use_is_dropped() {
     mends(&format!("{jobs} ('{unknown}', 'step', 'default', 0, 0, 0)"), JOBS, unknown, "is dropped").await;
     // Whoever holds the run looks after this one.
     let world = World::new().await;
-    world.damage(&format!("{jobs} ('<owned>', 'answer', 'default', 0, 0, 0)")).await;
+    world.damage(&format!("{jobs} ('<owned>', 'answer', 'default', 0, 0, 0)"));
     world.store.command(world.runs.owned, Command::Pause).await.expect("paused");
-    world.damage(&format!("{jobs} ('<owned>', 'answer', 'default', 0, 0, 0)")).await;
+    world.damage(&format!("{jobs} ('<owned>', 'answer', 'default', 0, 0, 0)"));
     assert_eq!((world.troubles().await, world.repair().await), (vec![], vec![]));
 }
 
@@ -136,7 +136,7 @@ async fn a_row_that_is_not_the_fold_of_its_events_is_written_anew() {
 #[tokio::test]
 async fn a_row_that_cannot_be_read_holds_up_no_other_run() {
     let world = World::new().await;
-    world.damage("UPDATE runs SET fold = 'junk' WHERE id = '<due>'").await;
+    world.damage("UPDATE runs SET fold = 'junk' WHERE id = '<due>'");
     let other = launch(&world.store, "other").await;
     let claimed = async || {
         let claims =
@@ -152,7 +152,7 @@ async fn a_row_that_cannot_be_read_holds_up_no_other_run() {
 #[tokio::test]
 async fn a_row_that_somebody_holds_is_left_to_them() {
     let world = World::new().await;
-    world.damage("UPDATE runs SET fold = json_set(fold, '$.steps', 7) WHERE id = '<owned>'").await;
+    world.damage("UPDATE runs SET fold = json_set(fold, '$.steps', 7) WHERE id = '<owned>'");
     let repairs = world.repair().await;
     assert_eq!(repairs.len(), 1);
     assert!(
@@ -213,8 +213,8 @@ async fn keys_that_had_their_day_are_forgotten() {
     let key = |name: &str, at: i64| {
         format!("INSERT INTO idempotency_keys VALUES ('default', '{name}', '', '<due>', {at})")
     };
-    world.damage(&key("old", world::START_MS - 24 * 3_600_000)).await;
-    world.damage(&key("new", world::START_MS)).await;
+    world.damage(&key("old", world::START_MS - 24 * 3_600_000));
+    world.damage(&key("new", world::START_MS));
     assert_eq!(world.troubles().await, [], "nothing is wrong with them");
     let repairs = world.repair().await;
     assert_eq!(repairs.len(), 1);
@@ -225,21 +225,21 @@ async fn keys_that_had_their_day_are_forgotten() {
 /// Damages a database in a way that nothing makes good: it is said before and after a repair, which changes nothing.
 async fn stays(damage: &str, name: &str, trouble: &str) {
     let world = World::new().await;
-    world.damage(damage).await;
+    world.damage(damage);
     let before = world.troubles().await;
     assert_eq!(before.iter().map(|(name, _)| *name).collect::<Vec<_>>(), [name], "{damage}: {before:?}");
     assert!(before[0].1.contains(trouble), "{damage}: {before:?}");
-    let events = dump(&world).await;
+    let events = dump(&world);
     assert_eq!(world.repair().await, [], "{damage}");
     assert_eq!(world.troubles().await, before, "{damage}");
-    assert_eq!(dump(&world).await, events, "{damage}: events are never touched");
+    assert_eq!(dump(&world), events, "{damage}: events are never touched");
 }
 
-async fn dump(world: &World) -> Vec<(String, i64, String)> {
-    sqlx::query_as("SELECT run, seq, body FROM events ORDER BY 1, 2")
-        .fetch_all(&mut world.raw().await)
-        .await
-        .expect("read")
+fn dump(world: &World) -> Vec<(String, i64, String)> {
+    let raw = world.raw();
+    let mut read = raw.prepare("SELECT run, seq, body FROM events ORDER BY 1, 2").expect("a statement");
+    let rows = read.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("read");
+    rows.map(|row| row.expect("a row")).collect()
 }
 
 #[tokio::test]
@@ -325,10 +325,10 @@ async fn a_step_over_its_limit_is_named() {
 #[tokio::test]
 async fn what_an_older_or_a_newer_piton_wrote_is_no_damage() {
     let world = World::new().await;
-    world.damage("UPDATE runs SET reducer = 1, fold = json_remove(fold, '$.streak')").await;
+    world.damage("UPDATE runs SET reducer = 1, fold = json_remove(fold, '$.streak')");
     assert_eq!((world.troubles().await, world.repair().await), (vec![], vec![]));
-    world.damage("UPDATE runs SET reducer = 99, fold = '{\"new\":1}' WHERE id = '<complete>'").await;
-    world.damage("UPDATE events SET v = 99, body = '?' WHERE run = '<asking>' AND seq = 2").await;
+    world.damage("UPDATE runs SET reducer = 99, fold = '{\"new\":1}' WHERE id = '<complete>'");
+    world.damage("UPDATE events SET v = 99, body = '?' WHERE run = '<asking>' AND seq = 2");
     assert_eq!((world.troubles().await, world.repair().await), (vec![], vec![]));
     let folds = world.examine().await.into_iter().find(|check| check.name == FOLDS).expect("a line");
     assert_eq!(folds.looked_at, "6 runs; 2 of a newer Piton are left out");
@@ -340,7 +340,7 @@ async fn many_of_a_kind_are_counted() {
     for n in 0..30 {
         launch(&world.store, &n.to_string()).await;
     }
-    world.damage("DELETE FROM jobs").await;
+    world.damage("DELETE FROM jobs");
     let troubles = world.troubles().await;
     assert!(troubles[0].1.contains(" and 26 more: "), "{troubles:?}");
     let repairs = world.repair().await;
@@ -356,9 +356,9 @@ async fn a_damaged_file_is_said_and_left_alone() {
     for n in 0..200 {
         launch(&world.store, &format!("{n} {}", "x".repeat(500))).await;
     }
-    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        .execute(&mut world.raw().await)
-        .await
+    world
+        .raw()
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
         .expect("checkpointed");
     let World { dir, clock, store, .. } = world;
     drop(store);

@@ -11,7 +11,7 @@ use piton_store::{
     Check, Claim, Clock, Commit, CommitOutcome, Examination, Lane, Launch, Repair, SqliteOptions,
     SqliteStore, StepEnd, Store, WorkerLock, WorkerRow,
 };
-use sqlx::{Connection, SqliteConnection};
+use rusqlite::Connection;
 use uuid::Uuid;
 
 pub(crate) const START_MS: i64 = 1_800_000_000_000;
@@ -63,21 +63,20 @@ impl World {
     }
 
     /// The database as another program would open it.
-    pub(crate) async fn raw(&self) -> SqliteConnection {
-        let url = format!("sqlite://{}", self.dir.path().join("piton.db").display());
-        SqliteConnection::connect(&url).await.expect("a connection")
+    pub(crate) fn raw(&self) -> Connection {
+        Connection::open(self.dir.path().join("piton.db")).expect("a connection")
     }
 
     /// `sql` with each status in angle brackets replaced by the id of the run that has it.
-    pub(crate) async fn damage(&self, sql: &str) {
+    pub(crate) fn damage(&self, sql: &str) {
         let Runs { due, owned, paused, asking, undecided, complete } = &self.runs;
         let named = [("due", due), ("owned", owned), ("paused", paused), ("asking", asking)];
         let named = named.into_iter().chain([("undecided", undecided), ("complete", complete)]);
         let sql =
             named.fold(sql.to_owned(), |sql, (name, id)| sql.replace(&format!("<{name}>"), &id.to_string()));
-        let damage = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone()));
-        let done = damage.execute(&mut self.raw().await).await.expect(&sql);
-        assert!(done.rows_affected() > 0 || sql.starts_with("DROP"), "{sql}: it damages nothing");
+        let raw = self.raw();
+        raw.execute_batch(&sql).expect(&sql);
+        assert!(raw.total_changes() > 0 || sql.starts_with("DROP"), "{sql}: it damages nothing");
     }
 
     pub(crate) async fn examine(&self) -> Vec<Check> {
@@ -163,6 +162,7 @@ pub(crate) async fn commit(
     let (after, decisions) = settle(after, claim.epoch).expect("decisions that can happen");
     let events = facts.into_iter().chain(decisions).collect();
     let commit = Commit {
+        patience: std::time::Duration::ZERO,
         run: claim.run,
         worker: WorkerId::new(worker),
         epoch: claim.epoch,

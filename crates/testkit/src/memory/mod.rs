@@ -14,11 +14,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use piton_core::{Agent, AgentDigest, CallId, Command, Decision, Epoch, Recorded, Refusal, RunId, WorkerId};
+use piton_core::{
+    Agent, AgentDigest, CallId, Command, Decision, Epoch, Recorded, Refusal, Run, RunId, WorkerId,
+};
 use piton_store::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
     Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Store, Verdict, WorkerRow,
+    RunRow, Standing, StepEnd, Store, Verdict, WorkerRow,
 };
 
 pub use mutant::Mutant;
@@ -248,9 +250,12 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error> {
+    async fn standings(&self, runs: &[RunId]) -> Result<Vec<Standing>, Error> {
         self.read(|tables| {
-            let known = runs.iter().filter_map(|run| Some((*run, tables.runs.get(run)?.row.run.version)));
+            let known = runs.iter().filter_map(|run| {
+                let Run { version, status, .. } = tables.runs.get(run)?.row.run;
+                Some(Standing { run: *run, version, status })
+            });
             known.collect()
         })
     }
@@ -341,7 +346,10 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
-        Ok(self.synced(|tables, now_ms| tables.commit(&commit, now_ms)))
+        Ok(match commit.end {
+            StepEnd::Progress => self.unsynced(|tables, now_ms| tables.commit(&commit, now_ms)),
+            _ => self.synced(|tables, now_ms| tables.commit(&commit, now_ms)),
+        })
     }
 
     async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {

@@ -68,7 +68,7 @@ impl Tables {
         stored.outputs.extend(commit.outputs.iter().map(|full| (full.call, full.text.clone())));
         stored.key = (commit.epoch, commit.ordinal);
         let kept = match commit.end {
-            StepEnd::GoesOn => true,
+            StepEnd::GoesOn | StepEnd::Progress => true,
             // A suspect's whole step clears it, and it goes back to the others.
             StepEnd::Done => runnable && stored.suspect.is_none() && !others_wait,
             StepEnd::GiveBack => false,
@@ -77,7 +77,7 @@ impl Tables {
             stored.row.owner = None;
         }
         match commit.end {
-            StepEnd::GoesOn => {}
+            StepEnd::GoesOn | StepEnd::Progress => {}
             StepEnd::Done => {
                 stored.row.attempt = u32::from(kept);
                 stored.suspect = None;
@@ -87,7 +87,7 @@ impl Tables {
             StepEnd::GiveBack => stored.row.attempt = stored.row.attempt.saturating_sub(1),
         }
         let outcome = CommitOutcome::Committed { version: commit.after.version, kept };
-        if commit.end == StepEnd::GoesOn {
+        if matches!(commit.end, StepEnd::GoesOn | StepEnd::Progress) {
             return (outcome, Some(Ring::Events));
         }
         if runnable && !kept {
@@ -148,5 +148,5 @@ impl Tables {
 }
 
 fn is_release(commit: &Commit) -> bool {
-    commit.events.is_empty() && commit.end != StepEnd::GoesOn
+    commit.events.is_empty() && matches!(commit.end, StepEnd::Done | StepEnd::GiveBack)
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Event, Recorded, RunId, WorkerId};
+use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Event, Recorded, RunId, Status, WorkerId};
 use piton_store::{
     Bell, Check, Claim, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch, Launched,
-    Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, StepEnd, Store,
-    Verdict, WorkerRow,
+    Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, Standing,
+    StepEnd, Store, Verdict, WorkerRow,
 };
 use piton_testkit::memory::{MemoryStore, Stored};
 
@@ -75,7 +75,7 @@ impl SimulatedStore {
         let is_believed = match mutant {
             WorkerMutant::AnnouncesNothing => matches!(commit.events.last(), Some(Event::ToolStarted { .. })),
             WorkerMutant::KeepsResultsToItself => {
-                commit.end == StepEnd::GoesOn
+                matches!(commit.end, StepEnd::GoesOn | StepEnd::Progress)
                     && matches!(commit.events.last(), Some(Event::ToolReturned { .. }))
             }
             WorkerMutant::IgnoresFence | WorkerMutant::IgnoresCommands => {
@@ -92,7 +92,7 @@ impl SimulatedStore {
             }
             WorkerMutant::NoticesNoLapse => false,
         };
-        let kept = commit.end == StepEnd::GoesOn;
+        let kept = matches!(commit.end, StepEnd::GoesOn | StepEnd::Progress);
         is_believed.then_some(CommitOutcome::Committed { version: commit.after.version, kept })
     }
 
@@ -203,10 +203,13 @@ impl Store for SimulatedStore {
         self.place.cross(on("output", run), self.inner.output(run, call, part)).await
     }
 
-    async fn versions(&self, runs: &[RunId]) -> Result<Vec<(RunId, u64)>, Error> {
+    async fn standings(&self, runs: &[RunId]) -> Result<Vec<Standing>, Error> {
         if self.is(WorkerMutant::NeverLooks) {
             let known = self.known_versions();
-            return Ok(runs.iter().filter_map(|run| Some((*run, *known.get(run)?))).collect());
+            let stood = |run: &RunId| {
+                Some(Standing { run: *run, version: *known.get(run)?, status: Status::Running })
+            };
+            return Ok(runs.iter().filter_map(stood).collect());
         }
         let looked = async {
             if let [run] = runs
@@ -214,9 +217,9 @@ impl Store for SimulatedStore {
             {
                 self.place.inside().looks.entry(*run).or_default().push(status);
             }
-            self.inner.versions(runs).await
+            self.inner.standings(runs).await
         };
-        let call = Call { name: "versions", run: runs.first().copied().filter(|_| runs.len() == 1) };
+        let call = Call { name: "standings", run: runs.first().copied().filter(|_| runs.len() == 1) };
         self.place.cross(call, looked).await
     }
 
@@ -282,11 +285,15 @@ impl Store for SimulatedStore {
 
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
         let run = commit.run;
+        // What is only for watchers need not survive a loss of power.
+        let may_be_lost = commit.end == StepEnd::Progress;
         if let Some(outcome) = self.believed(&commit).await {
             return Ok(outcome);
         }
         let outcome = self.place.cross(on("commit", run), self.judged_commit(commit)).await;
-        if let Ok(CommitOutcome::Committed { version, .. }) = outcome {
+        if let Ok(CommitOutcome::Committed { version, .. }) = outcome
+            && !may_be_lost
+        {
             self.place.universe.state().oracle.acknowledged(run, version);
         }
         outcome

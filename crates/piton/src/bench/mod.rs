@@ -1,0 +1,117 @@
+//! `piton bench`: how fast this machine runs steps, on the real path (HTTP API, queue, worker processes, model client),
+//! beside what the machine could do at most, measured in the same round on the same disk. Every answer is checked.
+
+mod bare;
+mod load;
+mod model;
+mod report;
+mod usage;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use piton_store::{BareCommits, Synchronous};
+
+use crate::cli::Bench;
+use load::{Installation, Load};
+use model::Manner;
+use report::{Floors, Report, Round, median};
+use usage::Disk;
+
+/// Runs alone, one after the other, in each round.
+const ALONE: usize = 20;
+/// Single commits that make the floor of a run alone.
+const SINGLE_COMMITS: usize = 200;
+
+/// What is measured.
+#[derive(Debug, Clone)]
+struct Plan {
+    runs: usize,
+    concurrency: usize,
+    steps: usize,
+    workers: u32,
+    latency: Duration,
+    rounds: usize,
+    synchronous: Synchronous,
+    /// Where the throw-away databases lie.
+    folder: PathBuf,
+}
+
+/// Measures and prints. Nothing of it touches a database that was there before.
+pub(crate) async fn bench(args: &Bench) -> anyhow::Result<()> {
+    let plan = Plan {
+        runs: args.runs as usize,
+        concurrency: args.concurrency as usize,
+        steps: args.steps as usize,
+        workers: args.workers,
+        latency: Duration::from_millis(args.latency_ms),
+        rounds: args.rounds as usize,
+        synchronous: args.synchronous.into(),
+        folder: args.folder.clone().unwrap_or_else(std::env::temp_dir),
+    };
+    let model = model::serve(Manner { turns: plan.steps, latency: plan.latency }).await?;
+    let bar = ProgressBar::new(plan.rounds as u64).with_message("measuring");
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:20} round {pos} of {len}") {
+        bar.set_style(style);
+    }
+    let mut rounds = Vec::with_capacity(plan.rounds);
+    for _ in 0..plan.rounds {
+        rounds.push(round(&plan, model).await?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let report = Report::of(&plan, &rounds);
+    if args.json {
+        crate::out::json(&serde_json::to_value(&report)?);
+    } else {
+        crate::out::line(report.shown());
+    }
+    Ok(())
+}
+
+async fn round(plan: &Plan, model: std::net::SocketAddr) -> anyhow::Result<Round> {
+    let folder = tempfile::Builder::new()
+        .prefix("piton-bench-")
+        .tempdir_in(&plan.folder)
+        .with_context(|| format!("no folder can be made in {}", plan.folder.display()))?;
+    let floors = floors(plan, model, folder.path()).await?;
+    let installation = Installation::start(plan, model, folder.path()).await?;
+    let measured = async {
+        let load = installation.load(plan, Disk::under(folder.path()).as_ref()).await?;
+        let alone = installation.alone(plan, ALONE).await?;
+        anyhow::Ok((load, alone))
+    };
+    let measured = measured.await;
+    installation.stop().await;
+    let (Load { took, server, workers, bytes }, alone) = measured?;
+    Ok(Round { floors, took, server, workers, bytes, alone })
+}
+
+/// What the machine can do with nothing else to do.
+async fn floors(plan: &Plan, model: std::net::SocketAddr, folder: &Path) -> anyhow::Result<Floors> {
+    let total = plan.runs * plan.steps;
+    let bare = bare::measure(model, plan.runs, plan.concurrency, plan.steps).await?;
+    let disk = Disk::under(folder);
+    let (synchronous, group) = (plan.synchronous, plan.concurrency);
+    let commits = |name: &str, group, steps, synchronous| {
+        let dir = folder.join(name);
+        async move {
+            std::fs::create_dir(&dir)?;
+            let commits = BareCommits { group, steps, synchronous };
+            anyhow::Ok(tokio::task::spawn_blocking(move || commits.measure(&dir)).await??)
+        }
+    };
+    let before = disk.as_ref().and_then(Disk::written);
+    let groups = commits("grouped", group, total.max(group), synchronous).await?;
+    let after = disk.as_ref().and_then(Disk::written);
+    let steps = groups.len() * group;
+    let mut singles = commits("single", 1, SINGLE_COMMITS, Synchronous::Full).await?;
+    Ok(Floors {
+        bare: total as f64 / bare.as_secs_f64(),
+        grouped: steps as f64 / groups.iter().sum::<Duration>().as_secs_f64(),
+        grouped_bytes: before.zip(after).map(|(before, after)| (after - before) as f64 / steps as f64),
+        single: median(&mut singles),
+    })
+}
