@@ -33,7 +33,7 @@ async fn a_step_costs_a_small_multiple_of_the_floors() {
     let (rounds, bounds) = if is_long {
         ("5", Bounds { ratio_to_floor: 0.2, cpu_ms: 0.3, alone_ms: 3.0, bytes: 1.5 })
     } else {
-        ("3", Bounds { ratio_to_floor: 0.05, cpu_ms: 6.0, alone_ms: 120.0, bytes: 6.0 })
+        ("3", Bounds { ratio_to_floor: 0.12, cpu_ms: 4.0, alone_ms: 100.0, bytes: 3.0 })
     };
     let told = bench(&["--rounds", rounds]).await;
     eprintln!("{told:#}");
