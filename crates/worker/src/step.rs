@@ -27,7 +27,8 @@ use crate::watch::Watch;
 /// Between two tries to commit while the database does not answer, at first and at most.
 const COMMIT_WAIT: Duration = Duration::from_millis(20);
 const COMMIT_WAIT_MAX: Duration = Duration::from_secs(1);
-/// The part of its own time that a step waits for others to commit with, and how long at most.
+/// A step that took this long waits for others to commit with: a part of its own time, and no longer than that.
+const PATIENT_FROM: Duration = Duration::from_millis(20);
 const PATIENCE_PART: u32 = 25;
 const PATIENCE_MAX: Duration = Duration::from_millis(20);
 
@@ -348,11 +349,12 @@ impl<'a> Step<'a> {
     /// A step that took long does not mind a little longer, and shares its sync with those that end about then. Where no
     /// other step is under way, nobody would come.
     fn patience(&self, end: StepEnd) -> Duration {
+        let took = self.begun.elapsed();
         let is_alone = self.shared.under_way.load(Ordering::Relaxed) <= 1;
-        if is_alone || end != StepEnd::Done {
+        if is_alone || end != StepEnd::Done || took < PATIENT_FROM {
             return Duration::ZERO;
         }
-        (self.begun.elapsed() / PATIENCE_PART).min(PATIENCE_MAX)
+        (took / PATIENCE_PART).min(PATIENCE_MAX)
     }
 
     /// Reads what was commanded meanwhile into this step's fold, if anything was.
