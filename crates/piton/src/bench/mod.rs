@@ -20,8 +20,10 @@ use model::Manner;
 use report::{Floors, Report, Round, median};
 use usage::Disk;
 
-/// Runs alone, one after the other, in each round.
+/// Runs alone, one after the other, in each round; fewer where each takes long by itself.
 const ALONE: usize = 20;
+const ALONE_SLOW: usize = 3;
+const SLOW: Duration = Duration::from_millis(20);
 /// Single commits that make the floor of a run alone.
 const SINGLE_COMMITS: usize = 200;
 
@@ -80,7 +82,8 @@ async fn round(plan: &Plan, model: std::net::SocketAddr) -> anyhow::Result<Round
     let installation = Installation::start(plan, model, folder.path()).await?;
     let measured = async {
         let load = installation.load(plan, Disk::under(folder.path()).as_ref()).await?;
-        let alone = installation.alone(plan, ALONE).await?;
+        let alone = if plan.latency < SLOW { ALONE } else { ALONE_SLOW };
+        let alone = installation.alone(plan, alone).await?;
         anyhow::Ok((load, alone))
     };
     let measured = measured.await;
