@@ -17,18 +17,13 @@ pub(super) fn processor(pid: u32) -> Duration {
 
 /// The processes that `pid` has started and that are there.
 pub(super) fn children(pid: u32) -> Vec<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let mut all: Vec<u32> = text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
-    // Started by another thread than the first.
-    if let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) {
-        for thread in threads.flatten() {
-            let text = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            all.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        }
-    }
-    all.sort_unstable();
-    all.dedup();
-    all
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    // Each is the child of the thread that started it.
+    let of_thread =
+        |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+    let lists: Vec<String> = threads.flatten().map(of_thread).collect();
+    let all = lists.iter().flat_map(|list| list.split_ascii_whitespace());
+    all.filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// The disk under a folder, by what it has written.

@@ -42,7 +42,7 @@ impl SqliteStore {
     /// [`Error::Unavailable`] when the database cannot be read at all.
     pub async fn examine(&self, how: &Examination) -> Result<Vec<Check>, Error> {
         let how = *how;
-        let (schema, synchronous) = (self.schema, self.synchronous);
+        let (schema, synchronous, path) = (self.schema, self.synchronous, self.path.clone());
         let rules = Arc::new(rules(self.clock.now_ms(), how.step_limit_ms));
         let asked = Arc::clone(&rules);
         let silent = self.silent_peers().await;
@@ -53,7 +53,7 @@ impl SqliteStore {
                 let mut checks = vec![
                     integrity(conn, how.deep),
                     self::schema(conn, schema),
-                    durability(conn, synchronous),
+                    durability(&path, synchronous),
                 ];
                 checks.extend(replay(pass(conn)));
                 Ok((first, checks))
@@ -118,11 +118,10 @@ impl SqliteStore {
 }
 
 /// The level that a connection which writes as this store does has in effect.
-fn durability(conn: &Connection, synchronous: Synchronous) -> Check {
+fn durability(path: &Path, synchronous: Synchronous) -> Check {
     const NAME: &str = "commits are as durable as configured";
     let read = || {
-        let path = conn.path().unwrap_or_default();
-        let writer = open::writer(Path::new(path), synchronous)?;
+        let writer = open::writer(path, synchronous)?;
         Ok(writer.query_row(
             "SELECT (SELECT synchronous FROM pragma_synchronous), (SELECT journal_mode FROM pragma_journal_mode)",
             [],

@@ -1,12 +1,12 @@
 //! Why a statement was not carried out.
 
-use std::io;
-
 use crate::Error;
 
 #[derive(Debug)]
 pub(super) enum Fault {
     Sql(rusqlite::Error),
+    /// Not SQLite's own complaint; it passes.
+    NotNow(&'static str),
     /// What was read cannot be understood: trying again does not help.
     Corrupt(String),
 }
@@ -20,7 +20,7 @@ impl Fault {
     fn code(&self) -> Option<i32> {
         match self {
             Self::Sql(rusqlite::Error::SqliteFailure(error, _)) => Some(error.extended_code & 0xff),
-            Self::Sql(_) | Self::Corrupt(_) => None,
+            Self::Sql(_) | Self::NotNow(_) | Self::Corrupt(_) => None,
         }
     }
 
@@ -36,16 +36,11 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        Self::Sql(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-    }
-}
-
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Corrupt(what) => Self::Corrupt(what),
+            Fault::NotNow(why) => Self::Unavailable(why.to_owned()),
             Fault::Sql(error) => Self::Unavailable(plain(&error)),
         }
     }

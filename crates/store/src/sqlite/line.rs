@@ -5,7 +5,7 @@
 //! written cannot be next before those that wait had their chance. It is a courtesy, not a safeguard: who does not get
 //! to be next in time (its holder may stand still) tries its luck at SQLite's lock directly.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -47,8 +47,11 @@ impl Line {
         }
         self.distrusted_until = None;
         loop {
-            if self.next.try_lock().is_ok() {
-                return Next(Some(&self.next));
+            match self.next.try_lock() {
+                Ok(()) => return Next(Some(&self.next)),
+                Err(TryLockError::WouldBlock) => {}
+                // A file system that keeps no locks keeps no line either.
+                Err(TryLockError::Error(_)) => return Next(None),
             }
             if now.elapsed() >= PATIENCE {
                 self.distrusted_until = Some(Instant::now() + DISTRUST);

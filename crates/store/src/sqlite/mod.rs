@@ -204,7 +204,9 @@ impl Store for SqliteStore {
     }
 
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
-        self.readers.glance(|conn| read::due(conn, lane, self.clock.now_ms(), limit))
+        let now_ms = self.clock.now_ms();
+        // Not here and now: whoever claims shares threads with the renewal of the lease, and a disk may stall.
+        self.readers.read(move |conn| read::due(conn, lane, now_ms, limit)).await
     }
 
     async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {

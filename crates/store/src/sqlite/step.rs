@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use piton_core::{Epoch, Event, REDUCER, Run, RunId, WorkerId};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use serde_json::json;
 
 use super::fault::Fault;
@@ -162,46 +162,26 @@ impl Commit {
     ) -> Result<Option<bool>, Fault> {
         let (epoch, base, version) = (signed(self.epoch.0), signed(self.base), signed(self.after.version));
         let (worker, fold, status) = (self.worker.as_str(), fold_text(&self.after)?, self.after.status);
-        let is_whole = self.end == StepEnd::Done;
-        if stays && !status.is_over() {
-            let written = conn.prepare_cached(STAYS)?.execute(params![
-                id,
-                worker,
-                epoch,
-                base,
-                self.ordinal,
-                version,
-                REDUCER,
-                fold,
-                now_ms,
-                is_whole,
-                status.as_str(),
-            ])?;
-            if written == 1 {
-                return Ok(Some(true));
-            }
+        let (is_whole, status_text) = (self.end == StepEnd::Done, status.as_str());
+        let both: &[&dyn ToSql] = params![
+            id,
+            worker,
+            epoch,
+            base,
+            self.ordinal,
+            version,
+            REDUCER,
+            fold,
+            now_ms,
+            is_whole,
+            status_text
+        ];
+        if stays && !status.is_over() && conn.prepare_cached(STAYS)?.execute(both)? == 1 {
+            return Ok(Some(true));
         }
         let finished_at = status.is_over().then_some(now_ms);
-        let mut write = conn.prepare_cached(MOVES)?;
-        let moved = write.query_row(
-            params![
-                id,
-                worker,
-                epoch,
-                base,
-                self.ordinal,
-                version,
-                REDUCER,
-                fold,
-                now_ms,
-                is_whole,
-                status.as_str(),
-                finished_at,
-                stays,
-            ],
-            |row| row.get(0),
-        );
-        Ok(moved.optional()?)
+        let moves: &[&dyn ToSql] = &[both, params![finished_at, stays]].concat();
+        Ok(conn.prepare_cached(MOVES)?.query_row(moves, |row| row.get(0)).optional()?)
     }
 
     /// Who came in between.

@@ -174,7 +174,7 @@ fn bring_home(conn: &Connection) -> Result<(), Fault> {
     let is_read: bool = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if is_read {
         let why = "after an I/O error the log has to be emptied first, and somebody still reads it";
-        return Err(std::io::Error::other(why).into());
+        return Err(Fault::NotNow(why));
     }
     Ok(())
 }
@@ -244,10 +244,11 @@ impl Turn {
     }
 
     fn try_transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
-        let wanted = group.iter().map(|member| member.durability());
         let is_full = self.terms.synchronous == Synchronous::Full;
-        let synced = wanted.fold(false, |synced, wanted| {
-            synced || wanted == Durability::Synced || (wanted == Durability::AsSet && is_full)
+        let synced = group.iter().any(|member| match member.durability() {
+            Durability::Unsynced => false,
+            Durability::AsSet => is_full,
+            Durability::Synced => true,
         });
         let now_ms = self.terms.clock.now_ms();
         let conn = self.begin(synced).map_err(|fault| Broken { fault, is_common: true })?;
@@ -265,7 +266,6 @@ impl Turn {
 
     /// Gets the turn to write. Where that fails, no member is to blame.
     fn begin(&mut self, synced: bool) -> Result<&Connection, Fault> {
-        let is_full = self.terms.synchronous == Synchronous::Full;
         let conn = match self.conn.take() {
             Some(conn) => conn,
             None => {
@@ -274,14 +274,14 @@ impl Turn {
                     bring_home(&conn)?;
                     self.is_distrusted = false;
                 }
-                self.is_synced = is_full;
+                self.is_synced = self.terms.synchronous == Synchronous::Full;
                 conn
             }
         };
         let conn = self.conn.insert(conn);
         if synced != self.is_synced {
-            let pragma = if synced { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
-            conn.prepare_cached(pragma)?.execute([])?;
+            // SQLite carries this out when it is prepared, so it is not one to be kept prepared.
+            conn.pragma_update(None, "synchronous", if synced { "FULL" } else { "NORMAL" })?;
             self.is_synced = synced;
         }
         let turn = self.terms.line.stand();
