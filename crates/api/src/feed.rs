@@ -2,6 +2,7 @@
 //!
 //! It hears the store's bell, asks once for the versions of all watched runs, and passes them on; each view then
 //! reads what it has not seen. A ring may be lost, so it also asks now and then, but only while somebody watches.
+//! Of a run that hurries on it tells ten times a second, and all its views at once, so that one reads for all.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,13 +11,19 @@ use std::time::Duration;
 
 use piton_core::RunId;
 use piton_store::{Standing, Store};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{
+    Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify, OwnedSemaphorePermit, Semaphore, watch,
+};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+use crate::v1::Piece;
 
 /// Rings within this time are answered by one look: the longer, the more there is to look at.
 const JOINED_PER_RUN: Duration = Duration::from_micros(200);
 const JOINED_MAX: Duration = Duration::from_millis(20);
+/// A run's views are told no sooner after they were told before, unless it comes to rest.
+const APART: Duration = Duration::from_millis(100);
 /// How long a lost ring goes unnoticed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -33,10 +40,21 @@ struct Newest {
     is_at_rest: bool,
 }
 
+/// What the views of a run are told.
+#[derive(Debug, Default)]
+struct Told {
+    newest: watch::Sender<Newest>,
+    at: Option<Instant>,
+    last: Arc<Last>,
+}
+
+/// What one of a run's views has read last.
+type Last = AsyncMutex<Option<Arc<Piece>>>;
+
 /// What is known of each run that is watched.
 #[derive(Debug)]
 struct Watched {
-    runs: Mutex<HashMap<RunId, watch::Sender<Newest>>>,
+    runs: Mutex<HashMap<RunId, Told>>,
     came: Notify,
     places: Arc<Semaphore>,
 }
@@ -46,6 +64,7 @@ struct Watched {
 pub(crate) struct Watch {
     run: RunId,
     newest: watch::Receiver<Newest>,
+    last: Arc<Last>,
     shared: Arc<Watched>,
     _place: OwnedSemaphorePermit,
 }
@@ -71,9 +90,13 @@ impl Feed {
     /// Watches a run; `None` when too many do already.
     pub(crate) fn watch(&self, run: RunId) -> Option<Watch> {
         let place = Arc::clone(&self.shared.places).try_acquire_owned().ok()?;
-        let newest = self.shared.lock().entry(run).or_default().subscribe();
+        let (newest, last) = {
+            let mut watched = self.shared.lock();
+            let told = watched.entry(run).or_default();
+            (told.newest.subscribe(), Arc::clone(&told.last))
+        };
         self.shared.came.notify_one();
-        Some(Watch { run, newest, shared: Arc::clone(&self.shared), _place: place })
+        Some(Watch { run, newest, last, shared: Arc::clone(&self.shared), _place: place })
     }
 }
 
@@ -88,6 +111,11 @@ impl Watch {
         self.until(|newest| newest.version > seq && newest.is_at_rest).await;
     }
 
+    /// What was read last for one of the run's views. Whoever has it reads for all.
+    pub(crate) async fn last(&self) -> AsyncMutexGuard<'_, Option<Arc<Piece>>> {
+        self.last.lock().await
+    }
+
     async fn until(&mut self, mut holds: impl FnMut(&Newest) -> bool) {
         if self.newest.wait_for(|newest| holds(newest)).await.is_err() {
             // The sender lives as long as this watch is in the map.
@@ -99,7 +127,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if let Entry::Occupied(entry) = self.shared.lock().entry(self.run)
-            && entry.get().receiver_count() <= 1
+            && entry.get().newest.receiver_count() <= 1
         {
             entry.remove();
         }
@@ -110,15 +138,19 @@ impl Watched {
     async fn follow(&self, store: &dyn Store) {
         let mut rings = store.bell().events();
         let mut is_blind = false;
+        let mut again_in = LOOK_EVERY;
         loop {
             while self.lock().is_empty() {
                 self.came.notified().await;
             }
-            if timeout(LOOK_EVERY, rings.heard()).await.is_err() {
+            if timeout(again_in, rings.heard()).await.is_err() {
                 tracing::trace!("no ring: looking all the same");
             }
             match self.look(store).await {
-                Ok(()) => is_blind = false,
+                Ok(soon) => {
+                    is_blind = false;
+                    again_in = soon;
+                }
                 Err(error) => {
                     if !is_blind {
                         tracing::warn!(%error, "live views are blind until the store can be read again");
@@ -132,25 +164,31 @@ impl Watched {
         }
     }
 
-    async fn look(&self, store: &dyn Store) -> Result<(), piton_store::Error> {
+    /// Tells whom there is something to tell; returns when to look again, ring or no ring.
+    async fn look(&self, store: &dyn Store) -> Result<Duration, piton_store::Error> {
         let runs: Vec<RunId> = self.lock().keys().copied().collect();
         let standings = store.standings(&runs).await?;
-        let watched = self.lock();
+        let mut again_in = LOOK_EVERY;
+        let now = Instant::now();
+        let mut watched = self.lock();
         for Standing { run, version, status } in standings {
-            if let Some(newest) = watched.get(&run) {
-                newest.send_if_modified(|newest| {
-                    let grew = version > newest.version;
-                    if grew {
-                        *newest = Newest { version, is_at_rest: !status.is_runnable() };
-                    }
-                    grew
-                });
+            let Some(told) = watched.get_mut(&run) else { continue };
+            if version <= told.newest.borrow().version {
+                continue;
+            }
+            let newest = Newest { version, is_at_rest: !status.is_runnable() };
+            let early = told.at.map_or(Duration::ZERO, |at| (at + APART).saturating_duration_since(now));
+            if early.is_zero() || newest.is_at_rest {
+                told.at = Some(now);
+                told.newest.send_replace(newest);
+            } else {
+                again_in = again_in.min(early);
             }
         }
-        Ok(())
+        Ok(again_in)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, watch::Sender<Newest>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Told>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -158,7 +196,6 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use piton_core::Command;
-    use tokio::time::Instant;
 
     use super::*;
     use crate::world::World;

@@ -420,6 +420,8 @@ impl Answer {
 /// A live view, read frame by frame.
 pub(crate) struct View {
     pub(crate) headers: HeaderMap,
+    /// How often something came.
+    pub(crate) pieces: u32,
     chunks: axum::body::BodyDataStream,
     text: String,
 }
@@ -440,7 +442,7 @@ impl World {
         let request = request(Method::GET, &format!("/v1/runs/{run}/events"), &headers, Body::empty());
         let (parts, body) = self.open(request).await.into_parts();
         assert_eq!(parts.status, StatusCode::OK);
-        View { headers: parts.headers, chunks: body.into_data_stream(), text: String::new() }
+        View { headers: parts.headers, pieces: 0, chunks: body.into_data_stream(), text: String::new() }
     }
 }
 
@@ -463,6 +465,7 @@ impl View {
             }
             let chunk =
                 timeout(Duration::from_secs(10), self.chunks.next()).await.expect("a frame or the end")?;
+            self.pieces += 1;
             self.text.push_str(std::str::from_utf8(&chunk.expect("a chunk")).expect("UTF-8"));
         }
     }

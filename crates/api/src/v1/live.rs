@@ -1,30 +1,30 @@
 //! A run's events as a stream: history first, then whatever happens, each event exactly once and in order.
 //!
-//! A view holds at most one page of events in memory, and reads the next only when the client has taken this one. A
-//! client that takes nothing costs that page, and is cut off after a while (`server::connections`).
+//! A view holds at most one piece of events in memory, and reads the next only when the client has taken this one. A
+//! client that takes nothing costs that piece, and is cut off after a while (`server::connections`).
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::sse;
-use futures::Stream;
-use futures::stream::unfold;
+use axum::body::Bytes;
+use futures::stream::{once, unfold};
+use futures::{Stream, StreamExt as _};
 use piton_core::RunId;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::event::Event;
+use super::piece::Piece;
 use super::run::Run;
 use crate::api::Api;
 use crate::feed::Watch;
 
-/// Events in memory per view; fewer where they are long.
-const PAGE: u32 = 64;
 /// How long to wait before the store is asked again when it could not be read.
 const AGAIN: Duration = Duration::from_secs(1);
-/// What clients are told to wait before they come back.
-const RECONNECT: Duration = Duration::from_secs(1);
+/// What clients are told to wait before they come back: a second.
+const RECONNECT: Bytes = Bytes::from_static(b"retry: 1000\n\n");
+/// What a connection carries where nothing happens, so that nobody takes it for dead.
+const STILL_HERE: Bytes = Bytes::from_static(b": still here\n\n");
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 struct Live {
     api: Arc<Api>,
@@ -36,8 +36,6 @@ struct Live {
     version: u64,
     /// The run as it was last sent.
     shown: Option<Run>,
-    frames: VecDeque<sse::Event>,
-    is_gone: bool,
 }
 
 /// The stream of a run's events after `after`. It ends with the server.
@@ -46,67 +44,72 @@ pub(crate) fn stream(
     watch: Watch,
     run: RunId,
     after: u64,
-) -> impl Stream<Item = Result<sse::Event, Infallible>> + Send {
-    let frames = VecDeque::from([sse::Event::default().retry(RECONNECT)]);
-    let live = Live { api, watch, run, seq: after, version: 0, shown: None, frames, is_gone: false };
-    unfold(live, async |mut live| {
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    let live = Live { api, watch, run, seq: after, version: 0, shown: None };
+    let pieces = unfold(live, async |mut live| {
         let stop = live.api.stop.clone();
-        let frame = stop.run_until_cancelled(live.next()).await??;
-        Some((Ok(frame), live))
-    })
+        let frames = stop.run_until_cancelled(live.next()).await??;
+        Some((Ok(frames), live))
+    });
+    once(async { Ok(RECONNECT) }).chain(pieces)
 }
 
 impl Live {
-    async fn next(&mut self) -> Option<sse::Event> {
+    async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(frame) = self.frames.pop_front() {
-                return Some(frame);
-            }
-            if self.is_gone {
-                return None;
-            }
-            if let Err(error) = self.read().await {
-                // Ending the stream would be final for a browser that finds the server unavailable when it returns.
-                tracing::warn!(%error, run = %self.run, "a live view waits for the store");
-                sleep(AGAIN).await;
+            match timeout(KEEP_ALIVE, self.read()).await {
+                Ok(Ok(piece)) => {
+                    let piece = piece?;
+                    let frames = self.take(&piece);
+                    if !frames.is_empty() {
+                        return Some(frames);
+                    }
+                }
+                Ok(Err(error)) => {
+                    // Ending the stream would be final for a browser that finds the server unavailable when it returns.
+                    tracing::warn!(%error, run = %self.run, "a live view waits for the store");
+                    sleep(AGAIN).await;
+                    return Some(STILL_HERE);
+                }
+                Err(_) => return Some(STILL_HERE),
             }
         }
     }
 
-    /// Reads what there is to send, after waiting until there is something.
-    async fn read(&mut self) -> Result<(), piton_store::Error> {
+    /// What there is to send, after waiting until there is something; `None` when the run is gone.
+    async fn read(&mut self) -> Result<Option<Arc<Piece>>, piton_store::Error> {
         if self.shown.is_some() && self.version <= self.seq {
             self.watch.past(self.seq).await;
         }
-        for recorded in &self.api.store.events(self.run, self.seq, PAGE).await? {
-            self.seq = recorded.seq;
-            self.frames.extend(event_frame(&Event::from(recorded)));
+        // Whoever comes first reads; the others wait here, and find it.
+        let mut last = self.watch.last().await;
+        if let Some(piece) = last.as_ref().filter(|piece| piece.after == self.seq && piece.seq > self.seq) {
+            return Ok(Some(Arc::clone(piece)));
         }
-        let Some(row) = self.api.store.run(self.run).await? else {
-            self.is_gone = true;
-            return Ok(());
-        };
-        self.version = row.run.version;
-        if self.seq < self.version {
-            return Ok(());
+        let piece = Piece::read(self.api.store.as_ref(), self.run, self.seq).await?.map(Arc::new);
+        if let Some(piece) = &piece
+            && last.as_ref().is_none_or(|last| last.seq <= piece.seq)
+        {
+            *last = Some(Arc::clone(piece));
         }
-        let run = Run::of(self.api.store.as_ref(), row).await;
-        if self.shown.as_ref() != Some(&run) {
-            self.frames.extend(sse::Event::default().event("run").json_data(&run));
-            self.shown = Some(run);
-        }
-        Ok(())
+        Ok(piece)
     }
-}
 
-/// What has no JSON form is left out, and nothing of ours has none.
-fn event_frame(event: &Event) -> Option<sse::Event> {
-    sse::Event::default().id(event.id().to_string()).event(event.kind()).json_data(event).ok()
+    /// Goes on behind the piece; what is new in it.
+    fn take(&mut self, piece: &Piece) -> Bytes {
+        (self.seq, self.version) = (piece.seq, piece.version);
+        if piece.run.is_none() || piece.run == self.shown {
+            return piece.events();
+        }
+        self.shown.clone_from(&piece.run);
+        piece.frames()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tokio::time::Instant;
 
     use crate::world::World;
 
@@ -188,6 +191,25 @@ mod tests {
                 if n % 2 == 0 { &["2 paused", "run"] } else { &["2 cancel_requested", "3 cancelled", "run"] };
             assert_eq!(view.until("run").await, expected);
         }
+    }
+
+    #[tokio::test]
+    async fn what_happens_in_quick_succession_comes_together() {
+        let world = World::new().await;
+        let launched = world.post("/v1/runs", &json!({ "task": "go", "max_steps": 100 })).await.expect(201);
+        let run = launched["id"].as_str().expect("an id").parse().expect("a run id");
+        let mut view = world.follow(run, None).await;
+        view.until("run").await;
+        let (before, begun) = (view.pieces, Instant::now());
+        for n in 0..40 {
+            world.reply(run, &[("sum_numbers", json!({ "a": n, "b": 3 }))]).await;
+        }
+        world.reply(run, &[("final_answer", json!({ "answer": "5" }))]).await;
+        let seen = view.until("completed").await;
+        assert!(seen.len() > 80, "each event is there: {seen:?}");
+        // One at once, one for each tenth of a second, and the end at once.
+        let most = 2 + begun.elapsed().as_millis() / 100;
+        assert!(u128::from(view.pieces - before) <= most, "{} pieces, not {most}", view.pieces - before);
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ mod events;
 mod live;
 mod lost_attempts;
 mod output;
+mod piece;
 
 mod context;
 
@@ -38,6 +39,7 @@ use utoipa_axum::routes;
 use crate::api::Api;
 
 pub(crate) use launch::DEFAULT_TENANT;
+pub(crate) use piece::Piece;
 pub(crate) use system::StoreInfo;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
