@@ -375,7 +375,11 @@ impl World {
         self.cli_within(deadline(), arguments, input).await
     }
 
-    async fn cli_within(&self, limit: Duration, arguments: &[&str], input: &str) -> Output {
+    /// The same, for what may take longer, or must not.
+    ///
+    /// # Panics
+    /// When it does not end within the limit.
+    pub async fn cli_within(&self, limit: Duration, arguments: &[&str], input: &str) -> Output {
         let mut command = tokio::process::Command::from(self.command());
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().expect("the binary starts");

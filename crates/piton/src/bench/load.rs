@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Plan;
 use super::model::{PROMPT, TOOLS, answer, task};
-use super::usage::{Disk, children, processor};
+use super::usage::{Disk, children, held, processor};
 
 /// How long the server may take to come up, and to go.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,6 +38,8 @@ pub(super) struct Installation {
     base: String,
     http: Client,
     turns: usize,
+    /// What its largest worker held before it had anything to do.
+    idle_bytes: u64,
 }
 
 /// What a load took.
@@ -49,6 +51,9 @@ pub(super) struct Load {
     pub(super) workers: Duration,
     /// That reached the disk.
     pub(super) bytes: Option<u64>,
+    /// Memory of the largest worker: before there was any load, and at the most.
+    pub(super) worker_idle_bytes: u64,
+    pub(super) worker_most_bytes: u64,
 }
 
 impl Installation {
@@ -59,7 +64,6 @@ impl Installation {
         std::fs::create_dir_all(config.join("agents"))?;
         std::fs::write(config.join("agents/count.toml"), agent())?;
         let log = std::fs::File::create(folder.join("server.log"))?;
-        let slots = plan.concurrency.div_ceil(plan.workers as usize);
         let server = Command::new(std::env::current_exe().context("the path of this binary is not known")?)
             .arg("serve")
             .arg("--config")
@@ -71,7 +75,7 @@ impl Installation {
             .env("PITON_STORE__URL", format!("sqlite://{}", folder.join("piton.db").display()))
             .env("PITON_STORE__SYNCHRONOUS", plan.synchronous.as_str())
             .env("PITON_SERVER__LISTEN", format!("127.0.0.1:{port}"))
-            .env("PITON_WORKER__CONCURRENCY", slots.to_string())
+            .env("PITON_WORKER__CONCURRENCY", plan.slots().to_string())
             .env("PITON_MODEL__BASE_URL", format!("http://{model}/v1"))
             .env("PITON_MODEL__API_KEY", "none")
             .stdin(Stdio::null())
@@ -82,7 +86,7 @@ impl Installation {
             .context("the server cannot be started")?;
         let pid = server.id().context("the server ended at once")?;
         let http = Client::builder().no_proxy().tcp_nodelay(true).build()?;
-        let installation = Self { server, pid, base, http, turns: plan.steps };
+        let mut installation = Self { server, pid, base, http, turns: plan.steps, idle_bytes: 0 };
         let ready = async {
             loop {
                 let workers = installation.get("/v1/workers").await;
@@ -94,6 +98,8 @@ impl Installation {
             }
         };
         timeout(PATIENCE, ready).await.context("the server and its workers did not come up")?;
+        installation.idle_bytes =
+            children(pid).into_iter().filter_map(held).map(|held| held.now).max().unwrap_or_default();
         // Connections, caches and the model's pool are warm before anything is measured.
         installation.run_all(plan.concurrency, plan.concurrency).await?;
         Ok(installation)
@@ -111,7 +117,15 @@ impl Installation {
         let took = self.run_all(plan.runs, plan.concurrency).await?;
         let (server_after, workers_after) = used();
         let bytes = written.zip(disk.and_then(Disk::written)).map(|(before, after)| after - before);
-        Ok(Load { took, server: server_after - server, workers: workers_after - of_workers, bytes })
+        let most = workers.iter().copied().filter_map(held).map(|held| held.most).max();
+        Ok(Load {
+            took,
+            server: server_after - server,
+            workers: workers_after - of_workers,
+            bytes,
+            worker_idle_bytes: self.idle_bytes,
+            worker_most_bytes: most.unwrap_or_default(),
+        })
     }
 
     /// How long each of so many runs took, one after the other, from its launch to its answer.

@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use piton_store::{BareCommits, Synchronous};
 
 use crate::cli::Bench;
-use load::{Installation, Load};
+use load::Installation;
 use model::Manner;
 use report::{Floors, Report, Round, median};
 use usage::Disk;
@@ -39,6 +39,13 @@ struct Plan {
     synchronous: Synchronous,
     /// Where the throw-away databases lie.
     folder: PathBuf,
+}
+
+impl Plan {
+    /// Steps at once in one worker.
+    const fn slots(&self) -> usize {
+        self.concurrency.div_ceil(self.workers as usize)
+    }
 }
 
 /// Measures and prints. Nothing of it touches a database that was there before.
@@ -88,8 +95,8 @@ async fn round(plan: &Plan, model: std::net::SocketAddr) -> anyhow::Result<Round
     };
     let measured = measured.await;
     installation.stop().await;
-    let (Load { took, server, workers, bytes }, alone) = measured?;
-    Ok(Round { floors, took, server, workers, bytes, alone })
+    let (load, alone) = measured?;
+    Ok(Round { floors, load, alone })
 }
 
 /// What the machine can do with nothing else to do.

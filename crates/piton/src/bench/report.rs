@@ -5,6 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Plan;
+use super::load::Load;
+
+const KIB: f64 = 1024.0;
 
 /// What the machine can do with nothing else to do.
 #[derive(Debug, Clone, Copy)]
@@ -22,10 +25,7 @@ pub(super) struct Floors {
 #[derive(Debug, Clone)]
 pub(super) struct Round {
     pub(super) floors: Floors,
-    pub(super) took: Duration,
-    pub(super) server: Duration,
-    pub(super) workers: Duration,
-    pub(super) bytes: Option<u64>,
+    pub(super) load: Load,
     /// Runs alone.
     pub(super) alone: Vec<Duration>,
 }
@@ -49,6 +49,10 @@ pub(super) struct Report {
     workers_cpu_ms_per_step: f64,
     bytes_per_step: Option<f64>,
     bytes_ratio_to_floor: Option<f64>,
+    /// Of the largest worker: before there was any load, at the most, and the difference for each step it may have in flight.
+    worker_idle_mib: f64,
+    worker_most_mib: f64,
+    worker_kib_per_step_in_flight: f64,
     alone_p50_ms: f64,
     alone_p99_ms: f64,
     floor_bare_loop_steps_per_s: f64,
@@ -64,8 +68,8 @@ impl Report {
         let each_known = |figure: &dyn Fn(&Round) -> Option<f64>| {
             rounds.iter().map(figure).collect::<Option<Vec<f64>>>().map(middle)
         };
-        let speed = |round: &Round| steps / round.took.as_secs_f64();
-        let bytes = |round: &Round| round.bytes.map(|bytes| bytes as f64 / steps);
+        let speed = |round: &Round| steps / round.load.took.as_secs_f64();
+        let bytes = |round: &Round| round.load.bytes.map(|bytes| bytes as f64 / steps);
         let alone = |part: f64| each(&|round: &Round| ms(part_of(&mut round.alone.clone(), part)));
         let speeds = rounds.iter().map(speed);
         Self {
@@ -79,10 +83,17 @@ impl Report {
             steps_per_s: each(&speed),
             steps_per_s_range: [speeds.clone().fold(f64::MAX, f64::min), speeds.fold(0.0, f64::max)],
             ratio_to_floor: each(&|round| speed(round) / round.floors.bare.min(round.floors.grouped)),
-            server_cpu_ms_per_step: each(&|round| ms(round.server) / steps),
-            workers_cpu_ms_per_step: each(&|round| ms(round.workers) / steps),
+            server_cpu_ms_per_step: each(&|round| ms(round.load.server) / steps),
+            workers_cpu_ms_per_step: each(&|round| ms(round.load.workers) / steps),
             bytes_per_step: each_known(&bytes),
             bytes_ratio_to_floor: each_known(&|round| Some(bytes(round)? / round.floors.grouped_bytes?)),
+            worker_idle_mib: each(&|round| round.load.worker_idle_bytes as f64 / KIB / KIB),
+            worker_most_mib: each(&|round| round.load.worker_most_bytes as f64 / KIB / KIB),
+            worker_kib_per_step_in_flight: each(&|round| {
+                let load = &round.load;
+                let more = load.worker_most_bytes.saturating_sub(load.worker_idle_bytes);
+                more as f64 / KIB / plan.slots() as f64
+            }),
             alone_p50_ms: alone(0.5),
             alone_p99_ms: alone(0.99),
             floor_bare_loop_steps_per_s: each(&|round| round.floors.bare),
@@ -117,6 +128,10 @@ impl Report {
                 "  to the disk a step     {:>9}   {}",
                 bytes(self.bytes_per_step),
                 self.bytes_ratio_to_floor.map_or_else(String::new, |ratio| format!("{ratio:.2} times the floor"))
+            ),
+            format!(
+                "  memory of a worker     {:>6.1} MiB  {:.1} before there was any load; {:.0} KiB more for each step in flight",
+                self.worker_most_mib, self.worker_idle_mib, self.worker_kib_per_step_in_flight
             ),
             format!(
                 "  one run alone          {:>6.1} ms   99th percentile {:.1} ms; {} single commits take {:.1} ms",
