@@ -22,9 +22,14 @@ mod work;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 
 use cli::{Cli, Command, exit};
 use config::{Config, ConfigError, Loaded};
+
+/// A step's events are made by its thread and dropped by the writer's: the system's allocator has them queue for it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

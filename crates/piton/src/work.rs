@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use piton_core::WorkerId;
 use piton_model::{ModelClient, practice};
-use piton_store::{Clock, Lane, SqliteStore, Store};
+use piton_store::{Clock, Lane, Slots, SqliteStore, Store};
 use piton_worker::{Deps, WorkerOptions};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -122,7 +122,8 @@ struct StepThreads(Option<Runtime>);
 
 impl StepThreads {
     fn start() -> anyhow::Result<Self> {
-        let threads = tokio::runtime::Builder::new_multi_thread().thread_name("step").enable_all().build();
+        let mut threads = tokio::runtime::Builder::new_multi_thread();
+        let threads = threads.thread_name("step").on_thread_park(Slots::idle).enable_all().build();
         Ok(Self(Some(threads.context("no threads for steps")?)))
     }
 

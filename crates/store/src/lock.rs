@@ -3,10 +3,12 @@
 //! One file per worker incarnation, locked with `flock` while the process lives. The kernel lets go of it at death,
 //! however the process dies. Rust opens files close-on-exec, so no child keeps a dead worker "alive".
 
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use piton_core::{RunId, WorkerId};
@@ -23,22 +25,34 @@ thread_local! {
         static THREADS: AtomicU64 = AtomicU64::new(0);
         THREADS.fetch_add(1, Ordering::Relaxed) % SLOTS
     };
+    /// What this thread's slot says.
+    static BUSY: RefCell<Option<(Slots, RunId)>> = const { RefCell::new(None) };
 }
 
-/// Which runs a worker's threads are busy with this very moment, kept in its lock file: who finds the worker dead by
-/// its own doing reads there which run took it down. Unsynced: it tells of processes, not of power.
-#[derive(Debug)]
-pub struct Slots(File);
+/// Which runs a worker's threads are busy with, kept in its lock file: who finds the worker dead by its own doing reads
+/// there which run took it down. Unsynced: it tells of processes, not of power.
+///
+/// A run stands there until its thread polls another or goes idle. Blanking it after every poll would double the writes.
+#[derive(Debug, Clone)]
+pub struct Slots(Arc<File>);
 
 impl Slots {
     /// This thread begins with `run`.
     pub fn enter(&self, run: RunId) {
-        self.write(run.to_string().as_bytes());
+        BUSY.with_borrow_mut(|busy| {
+            if busy.as_ref().is_some_and(|(slots, with)| *with == run && Arc::ptr_eq(&slots.0, &self.0)) {
+                return;
+            }
+            self.write(run.to_string().as_bytes());
+            *busy = Some((self.clone(), run));
+        });
     }
 
-    /// This thread lets go of its run.
-    pub fn leave(&self) {
-        self.write(&[b' '; SLOT_BYTES as usize]);
+    /// This thread has nothing to do: to be called before it goes to sleep.
+    pub fn idle() {
+        if let Some((slots, _)) = BUSY.take() {
+            slots.write(&[b' '; SLOT_BYTES as usize]);
+        }
     }
 
     fn write(&self, text: &[u8]) {
@@ -105,7 +119,7 @@ impl WorkerLock {
     /// # Errors
     /// When the lock file cannot be opened a second time.
     pub fn slots(&self) -> io::Result<Slots> {
-        OpenOptions::new().write(true).open(&self.path).map(Slots)
+        OpenOptions::new().write(true).open(&self.path).map(|file| Slots(Arc::new(file)))
     }
 }
 
@@ -167,9 +181,12 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 slots.enter(done);
-                slots.leave();
+                Slots::idle();
             });
-            scope.spawn(|| slots.enter(busy));
+            scope.spawn(|| {
+                slots.enter(done);
+                slots.enter(busy);
+            });
         });
         assert_eq!(last_words(dir.path(), &worker), [busy]);
         assert_eq!(last_words(dir.path(), &WorkerId::new("w-7-abc")), []);

@@ -52,7 +52,8 @@ impl Caches {
         let warm = self.contexts.lock().ok().and_then(|mut contexts| contexts.remove(&run));
         let mut context = warm.filter(|context| context.through_seq() <= version).unwrap_or_default();
         while context.through_seq() < version {
-            let events = store.events(run, context.through_seq(), PAGE).await?;
+            let left = u32::try_from(version - context.through_seq()).unwrap_or(PAGE);
+            let events = store.events(run, context.through_seq(), left.min(PAGE)).await?;
             if events.is_empty() {
                 return Err(Error::Corrupt(format!("run {run} has fewer events than its version {version}")));
             }

@@ -25,6 +25,7 @@ use piton_queue::{Job, Queue, QueueOptions};
 use piton_store::Lane;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use deps::{Deps, Model, Tools};
 
@@ -134,6 +135,8 @@ async fn incarnation(
     });
     let drop_calls = advance.drop_calls.clone();
     let working = apalis_worker(queue, advance, deps.steps.clone());
+    // Where its steps are: each that ends wakes it.
+    let working = AbortOnDropHandle::new(deps.steps.spawn(working));
 
     let lost = lease.lost();
     let ending = async {
@@ -162,7 +165,10 @@ async fn incarnation(
     };
     let ran = tokio::select! {
         biased;
-        ran = working => ran.map_err(|error| Error::Queue(error.to_string())),
+        ran = working => match ran {
+            Ok(ran) => ran.map_err(|error| Error::Queue(error.to_string())),
+            Err(error) => Err(Error::Queue(error.to_string())),
+        },
         () = ending => Ok(()),
     };
     let was_lost = lost.is_cancelled();

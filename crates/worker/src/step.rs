@@ -41,7 +41,7 @@ pub(crate) struct Advance {
     pub(crate) clock: Clock,
     pub(crate) worker: WorkerId,
     pub(crate) caches: Arc<Caches>,
-    /// Which run each thread is busy with, for whoever finds this process dead.
+    /// Which run each thread is busy with, for whoever finds this process dead. Threads that go idle say so themselves.
     pub(crate) slots: Option<Slots>,
     pub(crate) watch: Watch,
     /// Nothing new is begun.
@@ -83,84 +83,79 @@ enum Ended {
 }
 
 impl Advance {
-    /// Advances the job's run, for as many steps as it is kept. Never fails: what goes wrong is recorded, handed back or
-    /// fenced.
+    /// Advances the job's run, for as many steps as it is kept. Of every poll it is known which run it is of. Never fails:
+    /// what goes wrong is recorded, handed back or fenced.
     pub(crate) async fn job(&self, job: Job) {
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        let mut next = Some(job.claim.clone());
-        while let Some(claim) = next {
-            next = self.watched_step(claim).await;
-        }
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// A step of whose every poll it is known which run it is of.
-    async fn watched_step(&self, claim: Claim) -> Option<Claim> {
+        let first = job.claim.clone();
+        let run = first.run;
         let span = tracing::info_span!(
             "step",
-            run = %claim.run,
-            job = claim.kind.as_str(),
-            attempt = claim.attempt,
-            epoch = claim.epoch.0,
+            %run,
+            job = first.kind.as_str(),
+            epoch = first.epoch.0,
             worker = %self.worker,
         );
-        let run = claim.run;
-        let mut step = std::pin::pin!(self.step(claim).instrument(span));
+        let steps = async {
+            let mut next = Some(first);
+            while let Some(claim) = next {
+                next = self.step(claim).await;
+            }
+        };
+        let mut steps = std::pin::pin!(steps.instrument(span));
         std::future::poll_fn(|cx| {
             self.polls.enter();
             if let Some(slots) = &self.slots {
                 slots.enter(run);
             }
-            let polled = step.as_mut().poll(cx);
-            if let Some(slots) = &self.slots {
-                slots.leave();
-            }
+            let polled = steps.as_mut().poll(cx);
             self.polls.leave();
             polled
         })
-        .await
+        .await;
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 
     async fn step(&self, claim: Claim) -> Option<Claim> {
-        let (run, epoch) = (claim.run, claim.epoch);
+        let (run, epoch, attempt) = (claim.run, claim.epoch, claim.attempt);
         let mut step = Step::new(self, claim);
         let caught = std::panic::AssertUnwindSafe(step.advance()).catch_unwind();
         let result = tokio::time::timeout(self.step_timeout, caught).await;
         let took_ms = u64::try_from(step.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         match result {
             Ok(Ok(Ok(ended))) => {
-                tracing::debug!(took_ms, steps = step.run.steps, status = %step.run.status, outcome = ?ended, "step done");
+                tracing::debug!(attempt, took_ms, steps = step.run.steps, status = %step.run.status, outcome = ?ended, "step done");
                 return (ended == Ended::Kept).then(|| step.next_claim());
             }
             Ok(Ok(Err(why @ (Interrupted::Fenced | Interrupted::LeaseLost)))) => {
-                tracing::warn!(took_ms, %why, "step dropped");
+                tracing::warn!(attempt, took_ms, %why, "step dropped");
                 return None;
             }
             Ok(Ok(Err(Interrupted::Stopping))) => {
-                tracing::info!(took_ms, "step handed back");
+                tracing::info!(attempt, took_ms, "step handed back");
                 if step.commit(StepEnd::GiveBack).await.is_ok() {
                     return None;
                 }
             }
             Ok(Ok(Err(Interrupted::Store(error)))) => {
                 // Nothing wrong with the run: it goes back and is tried again.
-                tracing::warn!(took_ms, %error, "step handed back: trouble with the database");
+                tracing::warn!(attempt, took_ms, %error, "step handed back: trouble with the database");
             }
             Ok(Ok(Err(why @ (Interrupted::Illegal(_) | Interrupted::NoAgent(_))))) => {
-                tracing::error!(took_ms, %why, "step failed");
+                tracing::error!(attempt, took_ms, %why, "step failed");
                 if step.fail(format!("Piton could not go on with this run: {why}")).await {
                     return None;
                 }
             }
             Ok(Err(_)) => {
-                tracing::error!(took_ms, "step failed: a fault in Piton itself");
+                tracing::error!(attempt, took_ms, "step failed: a fault in Piton itself");
                 let error = "Piton failed at this step: a fault of its own, see the worker's log".to_owned();
                 if step.fail(error).await {
                     return None;
                 }
             }
             Err(_) => {
-                tracing::error!(took_ms, "step failed: over its time limit");
+                tracing::error!(attempt, took_ms, "step failed: over its time limit");
                 let limit_ms = self.step_timeout.as_millis();
                 if step.fail(format!("the step took longer than its limit of {limit_ms} ms")).await {
                     return None;

@@ -38,8 +38,9 @@ use crate::{
     RunPage, RunRow, Standing, Store, Verdict, WorkerRow,
 };
 
-/// Runs that are looked at where somebody asks for them.
+/// Runs and events that are looked at where somebody asks for them.
 const GLANCE_MAX: usize = 8;
+const GLANCE_EVENTS_MAX: u32 = 16;
 
 #[derive(Debug, Clone, Copy)]
 pub struct SqliteOptions {
@@ -139,7 +140,7 @@ impl Store for SqliteStore {
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, Error> {
-        self.readers.read(move |conn| rows::read_run(conn, run)).await
+        self.readers.glance(|conn| rows::read_run(conn, run))
     }
 
     async fn runs(&self, filter: &RunFilter) -> Result<RunPage, Error> {
@@ -148,6 +149,9 @@ impl Store for SqliteStore {
     }
 
     async fn events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error> {
+        if limit <= GLANCE_EVENTS_MAX {
+            return self.readers.glance(|conn| rows::read_events(conn, run, after, limit));
+        }
         self.readers.read(move |conn| rows::read_events(conn, run, after, limit)).await
     }
 

@@ -5,7 +5,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::fault::Fault;
-use super::rows::{RUN_COLUMNS, collect, epoch, run_row, text};
+use super::rows::{RUN_COLUMNS, collect, epoch, ids, run_id, run_row, text};
 use crate::{InboxItem, Lane, LostAttempt, QueueStats, RunFilter, RunPage, Standing, WorkerRow};
 
 /// Rows of one page.
@@ -84,17 +84,20 @@ fn select(filter: &RunFilter, status: Option<Status>, limit: u32) -> Sql {
     sql
 }
 
+/// In one statement, however many: each would be a transaction of its own.
 pub(super) fn standings(conn: &Connection, runs: &[RunId]) -> Result<Vec<Standing>, Fault> {
-    let mut read = conn.prepare_cached("SELECT version, status FROM runs WHERE id = ?")?;
-    let mut standings = Vec::with_capacity(runs.len());
-    for run in runs {
-        let mut rows = read.query([run.to_string()])?;
-        if let Some(row) = rows.next()? {
-            let status = text(row, 1)?.parse().map_err(Fault::corrupt)?;
-            standings.push(Standing { run: *run, version: row.get(0)?, status });
-        }
+    let standing = |row: &Row<'_>| {
+        let status = text(row, 2)?.parse().map_err(Fault::corrupt)?;
+        Ok(Standing { run: run_id(text(row, 0)?)?, version: row.get(1)?, status })
+    };
+    if let [run] = runs {
+        let mut read = conn.prepare_cached("SELECT id, version, status FROM runs WHERE id = ?")?;
+        return collect(&mut read, [run.to_string()], standing);
     }
-    Ok(standings)
+    let mut read = conn.prepare_cached(
+        "SELECT r.id, r.version, r.status FROM json_each(?) asked CROSS JOIN runs r ON r.id = asked.value",
+    )?;
+    collect(&mut read, [ids(runs)], standing)
 }
 
 pub(super) fn inbox(conn: &Connection, limit: u32) -> Result<Vec<InboxItem>, Fault> {
@@ -168,8 +171,13 @@ pub(super) fn agent(conn: &Connection, digest: &AgentDigest) -> Result<Option<Ag
 
 /// Due jobs of runs that nobody holds and that this version can advance, counted up to `limit`.
 pub(super) fn due(conn: &Connection, lane: Lane, now_ms: i64, limit: u32) -> Result<u32, Fault> {
-    // Each goes along the index of its lane: SQLite keeps the order of a CROSS JOIN.
-    let sql = match lane {
+    let mut count = conn.prepare_cached(due_in(lane))?;
+    Ok(count.query_row(params![now_ms, REDUCER, limit], |row| row.get(0))?)
+}
+
+/// Each goes along the index of its lane: SQLite keeps the order of a CROSS JOIN.
+pub(super) const fn due_in(lane: Lane) -> &'static str {
+    match lane {
         Lane::Common => {
             "SELECT count(*) FROM (SELECT 1 FROM jobs j CROSS JOIN runs r ON r.id = j.run WHERE j.due_at <= ? \
              AND r.owner IS NULL AND r.reducer <= ? AND r.suspect IS NULL LIMIT ?)"
@@ -178,9 +186,7 @@ pub(super) fn due(conn: &Connection, lane: Lane, now_ms: i64, limit: u32) -> Res
             "SELECT count(*) FROM (SELECT 1 FROM runs r CROSS JOIN jobs j ON j.run = r.id WHERE j.due_at <= ? \
              AND r.owner IS NULL AND r.reducer <= ? AND r.suspect IS NOT NULL LIMIT ?)"
         }
-    };
-    let mut count = conn.prepare_cached(sql)?;
-    Ok(count.query_row(params![now_ms, REDUCER, limit], |row| row.get(0))?)
+    }
 }
 
 /// Every incarnation of the worker that bears this name.

@@ -104,10 +104,6 @@ impl Transact for Commit {
         for full in &self.outputs {
             output::write(conn, self.run, full)?;
         }
-        if self.end == StepEnd::Done {
-            conn.prepare_cached("UPDATE lost_attempts SET suspected = 0 WHERE run = ? AND suspected")?
-                .execute([&id])?;
-        }
         let mut ring = Ring::Events;
         if matches!(self.end, StepEnd::Done | StepEnd::GiveBack) {
             if is_runnable && !kept {
@@ -181,7 +177,12 @@ impl Commit {
         }
         let finished_at = status.is_over().then_some(now_ms);
         let moves: &[&dyn ToSql] = &[both, params![finished_at, stays]].concat();
-        Ok(conn.prepare_cached(MOVES)?.query_row(moves, |row| row.get(0)).optional()?)
+        let kept = conn.prepare_cached(MOVES)?.query_row(moves, |row| row.get(0)).optional()?;
+        if is_whole && kept.is_some() {
+            conn.prepare_cached("UPDATE lost_attempts SET suspected = 0 WHERE run = ? AND suspected")?
+                .execute([id])?;
+        }
+        Ok(kept)
     }
 
     /// Who came in between.
@@ -266,5 +267,35 @@ impl Transact for HandBackAllBut {
             }
         }
         Ok((taken.len() as u64, (!taken.is_empty()).then_some(Ring::Job)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::{MOVES, STAYS};
+    use crate::sqlite::open;
+    use crate::sqlite::read::due_in;
+    use crate::{Lane, Synchronous};
+
+    #[test]
+    fn a_step_prepares_its_statements_once_whatever_is_bound_to_them() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("piton.db");
+        open::prepare(&path, dir.path()).expect("a database");
+        let conn = open::writer(&path, Synchronous::Full).expect("a connection");
+        for sql in [due_in(Lane::Common), due_in(Lane::Apart), STAYS, MOVES] {
+            for value in 0..3 {
+                let mut statement = conn.prepare_cached(sql).expect("prepared");
+                for parameter in 1..=statement.parameter_count() {
+                    statement.raw_bind_parameter(parameter, value).expect("bound");
+                }
+                let mut rows = statement.raw_query();
+                while rows.next().expect("carried out").is_some() {}
+            }
+            let statement = conn.prepare_cached(sql).expect("prepared");
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+        }
     }
 }

@@ -72,6 +72,8 @@ impl Writer {
         let (queue, waiting) = mpsc::channel();
         let trouble = Arc::new(Mutex::new(None));
         let turn = Turn {
+            waiting,
+            next: None,
             trouble: Arc::clone(&trouble),
             conn: None,
             is_synced: terms.synchronous == Synchronous::Full,
@@ -80,7 +82,7 @@ impl Writer {
         };
         std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || turn.serve(waiting))
+            .spawn(move || turn.serve())
             .map_err(|error| Error::Unavailable(format!("no thread for writing: {error}")))?;
         Ok(Self { queue, entrance: Arc::new(Semaphore::new(WAITING_MAX)), trouble })
     }
@@ -144,6 +146,9 @@ impl<T: Transact> Member for Waiting<T> {
 }
 
 struct Turn {
+    waiting: mpsc::Receiver<Box<dyn Member>>,
+    /// Who came for a group that could not take it in; the first of the next.
+    next: Option<Box<dyn Member>>,
     terms: Terms,
     trouble: Arc<Mutex<Option<String>>>,
     conn: Option<Connection>,
@@ -179,39 +184,55 @@ fn bring_home(conn: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whoever waits, and whoever comes while the least patient of them still has time.
-fn gather(
-    first: Box<dyn Member>,
-    waiting: &mpsc::Receiver<Box<dyn Member>>,
-    group: &mut Vec<Box<dyn Member>>,
-) {
-    let mut until = Instant::now() + first.patience();
-    group.push(first);
-    while group.len() < GROUP_MAX {
-        let next = waiting.try_recv().ok().or_else(|| {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() { None } else { waiting.recv_timeout(left).ok() }
-        });
-        let Some(next) = next else { return };
-        let patience = next.patience();
-        // Most have none, and need no clock to say so.
-        until = if patience.is_zero() { Instant::now() } else { until.min(Instant::now() + patience) };
-        group.push(next);
-    }
-}
-
 impl Turn {
-    fn serve(mut self, waiting: mpsc::Receiver<Box<dyn Member>>) {
+    fn serve(mut self) {
         let mut group = Vec::new();
-        while let Ok(first) = waiting.recv() {
-            gather(first, &waiting, &mut group);
-            self.write(&mut group);
+        while let Some(first) = self.next.take().or_else(|| self.waiting.recv().ok()) {
+            self.gather(first, &mut group);
+            self.write(&mut group, true);
+        }
+    }
+
+    /// Whoever waits, and whoever comes while the least patient of them still has time.
+    fn gather(&self, first: Box<dyn Member>, group: &mut Vec<Box<dyn Member>>) {
+        let mut until = Instant::now() + first.patience();
+        group.push(first);
+        while group.len() < GROUP_MAX {
+            let next = self.waiting.try_recv().ok().or_else(|| {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() { None } else { self.waiting.recv_timeout(left).ok() }
+            });
+            let Some(next) = next else { return };
+            let patience = next.patience();
+            // Most have none, and need no clock to say so.
+            until = if patience.is_zero() { Instant::now() } else { until.min(Instant::now() + patience) };
+            group.push(next);
+        }
+    }
+
+    /// Whoever came while the turn was waited for, up to the first who needs the disk where this group does not.
+    fn let_in(&mut self, group: &mut Vec<Box<dyn Member>>) {
+        while group.len() < GROUP_MAX && self.next.is_none() {
+            let Ok(late) = self.waiting.try_recv() else { return };
+            if self.is_synced || !self.needs_sync(late.as_ref()) {
+                group.push(late);
+            } else {
+                self.next = Some(late);
+            }
+        }
+    }
+
+    fn needs_sync(&self, member: &dyn Member) -> bool {
+        match member.durability() {
+            Durability::Unsynced => false,
+            Durability::AsSet => self.terms.synchronous == Synchronous::Full,
+            Durability::Synced => true,
         }
     }
 
     /// Writes all of them and leaves none.
-    fn write(&mut self, group: &mut Vec<Box<dyn Member>>) {
-        match self.transact(group) {
+    fn write(&mut self, group: &mut Vec<Box<dyn Member>>, is_open: bool) {
+        match self.transact(group, is_open) {
             Ok(ring) => {
                 self.note(None);
                 group.drain(..).for_each(Member::done);
@@ -222,7 +243,7 @@ impl Turn {
             // One member's error is not its neighbours': each is tried again alone.
             Err(Broken { is_common: false, .. }) if group.len() > 1 => {
                 for member in std::mem::take(group) {
-                    self.write(&mut vec![member]);
+                    self.write(&mut vec![member], false);
                 }
             }
             Err(Broken { fault, .. }) => {
@@ -233,39 +254,41 @@ impl Turn {
         }
     }
 
-    fn transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
-        let result = self.try_transact(group);
+    fn transact(&mut self, group: &mut Vec<Box<dyn Member>>, is_open: bool) -> Result<Option<Ring>, Broken> {
+        let result = self.try_transact(group, is_open);
         if let Err(broken) = &result {
             self.is_distrusted |= broken.fault.is_io();
-            // Whether a transaction is still open is not known after an error: closing the connection ends it.
-            self.conn = None;
         }
         result
     }
 
-    fn try_transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
-        let is_full = self.terms.synchronous == Synchronous::Full;
-        let synced = group.iter().any(|member| match member.durability() {
-            Durability::Unsynced => false,
-            Durability::AsSet => is_full,
-            Durability::Synced => true,
-        });
-        let now_ms = self.terms.clock.now_ms();
+    fn try_transact(
+        &mut self,
+        group: &mut Vec<Box<dyn Member>>,
+        is_open: bool,
+    ) -> Result<Option<Ring>, Broken> {
+        let synced = group.iter().any(|member| self.needs_sync(member.as_ref()));
+        // Whether a transaction is still open is not known after an error: closing the connection ends it.
         let conn = self.begin(synced).map_err(|fault| Broken { fault, is_common: true })?;
+        if is_open {
+            self.let_in(group);
+        }
+        let now_ms = self.terms.clock.now_ms();
         let mut loudest = None;
         for member in group {
-            match member.run(conn, now_ms)? {
+            match member.run(&conn, now_ms)? {
                 Some(Ring::Job) => loudest = Some(Ring::Job),
                 Some(Ring::Events) => loudest = loudest.or(Some(Ring::Events)),
                 None => {}
             }
         }
         conn.prepare_cached("COMMIT")?.execute([])?;
+        self.conn = Some(conn);
         Ok(loudest)
     }
 
     /// Gets the turn to write. Where that fails, no member is to blame.
-    fn begin(&mut self, synced: bool) -> Result<&Connection, Fault> {
+    fn begin(&mut self, synced: bool) -> Result<Connection, Fault> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
             None => {
@@ -278,7 +301,6 @@ impl Turn {
                 conn
             }
         };
-        let conn = self.conn.insert(conn);
         if synced != self.is_synced {
             // SQLite carries this out when it is prepared, so it is not one to be kept prepared.
             conn.pragma_update(None, "synchronous", if synced { "FULL" } else { "NORMAL" })?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use piton_core::{Command, RunId, Status};
 use piton_store::{Lane, RunFilter, StepEnd};
+use piton_testkit::copies_sql;
 
 use crate::sqlite::Sqlite;
 use crate::world::{World, commit, failure};
@@ -37,22 +38,12 @@ impl Old {
     fn multiply(&self, of: RunId, count: u32) {
         let raw = self.engine.raw();
         raw.pragma_update(None, "synchronous", "OFF").expect("quick");
-        let prefix = &of.to_string()[..24];
         for (table, id) in [("runs", "id"), ("events", "run"), ("jobs", "run")] {
             let mut read =
                 raw.prepare(&format!("SELECT name FROM pragma_table_info('{table}')")).expect("columns");
             let names = read.query_map([], |row| row.get::<_, String>(0)).expect("names");
             let names: Vec<String> = names.map(|name| name.expect("a name")).collect();
-            let made = names.iter().map(|name| match name {
-                name if name == id => format!("printf('{prefix}%012d', n.i)"),
-                name => format!("t.{name}"),
-            });
-            let sql = format!(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
-                 INSERT INTO {table} ({}) SELECT {} FROM n CROSS JOIN {table} t WHERE t.{id} = '{of}'",
-                names.join(", "),
-                made.collect::<Vec<_>>().join(", ")
-            );
+            let sql = copies_sql(table, &names, id, &of.to_string(), 1..=count);
             raw.execute_batch(&sql).expect(&sql);
         }
     }
