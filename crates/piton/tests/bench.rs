@@ -82,7 +82,7 @@ async fn several_workers_and_a_slow_model_are_measured_too() {
 async fn a_step_that_waits_for_its_model_takes_up_little_memory_and_no_time() {
     // At most 500 steps a second with 1,000 in flight of 2 s each, and 400 with 100 of 0.25 s.
     let (in_flight, steps, latency_ms, speed_min, kib_max) =
-        if is_long() { ("1000", "10", "2000", 450.0, 64.0) } else { ("100", "4", "250", 100.0, 512.0) };
+        if is_long() { ("1000", "5", "2000", 450.0, 64.0) } else { ("100", "4", "250", 100.0, 512.0) };
     let arguments = ["--rounds", "1", "--workers", "1", "--runs", in_flight, "--concurrency", in_flight];
     let told = bench(&[&arguments[..], &["--steps", steps, "--latency-ms", latency_ms]].concat()).await;
     eprintln!("{told:#}");

@@ -21,6 +21,8 @@ use super::usage::{Disk, children, held, processor};
 
 /// How long the server may take to come up, and to go.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is looked how much memory there is in use.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a client waits for a run at a time.
 const WAIT_MS: u64 = 20_000;
 
@@ -29,6 +31,10 @@ const AGENT: &str = "count";
 /// One tool, a short prompt: what is measured is Piton, not how long a prompt can be.
 fn agent() -> String {
     format!("name = \"{AGENT}\"\ndescription = \"Counts\"\ninstructions = \"{PROMPT}\"\ntools = {TOOLS:?}\n")
+}
+
+fn most_held(workers: &[u32]) -> u64 {
+    workers.iter().copied().filter_map(held).max().unwrap_or_default()
 }
 
 /// A server with its workers, on a database of its own.
@@ -98,8 +104,7 @@ impl Installation {
             }
         };
         timeout(PATIENCE, ready).await.context("the server and its workers did not come up")?;
-        installation.idle_bytes =
-            children(pid).into_iter().filter_map(held).map(|held| held.now).max().unwrap_or_default();
+        installation.idle_bytes = most_held(&children(pid));
         // Connections, caches and the model's pool are warm before anything is measured.
         installation.run_all(plan.concurrency, plan.concurrency).await?;
         Ok(installation)
@@ -114,17 +119,16 @@ impl Installation {
             (processor(self.pid), workers)
         };
         let (server, of_workers) = used();
-        let took = self.run_all(plan.runs, plan.concurrency).await?;
+        let (took, most) = self.run_all_watched(&workers, plan).await?;
         let (server_after, workers_after) = used();
         let bytes = written.zip(disk.and_then(Disk::written)).map(|(before, after)| after - before);
-        let most = workers.iter().copied().filter_map(held).map(|held| held.most).max();
         Ok(Load {
             took,
             server: server_after - server,
             workers: workers_after - of_workers,
             bytes,
             worker_idle_bytes: self.idle_bytes,
-            worker_most_bytes: most.unwrap_or_default(),
+            worker_most_bytes: most,
         })
     }
 
@@ -145,6 +149,22 @@ impl Installation {
         }
         // What does not end by itself is killed when it is dropped.
         let _ = timeout(PATIENCE, self.server.wait()).await;
+    }
+
+    /// What all the runs took, and the most that a worker held meanwhile.
+    async fn run_all_watched(&self, workers: &[u32], plan: &Plan) -> anyhow::Result<(Duration, u64)> {
+        let mut most = 0;
+        let watching = async {
+            loop {
+                most = most_held(workers).max(most);
+                sleep(LOOK_EVERY).await;
+            }
+        };
+        let took = tokio::select! {
+            took = self.run_all(plan.runs, plan.concurrency) => took?,
+            () = watching => Duration::ZERO,
+        };
+        Ok((took, most))
     }
 
     async fn run_all(&self, runs: usize, at_once: usize) -> anyhow::Result<Duration> {

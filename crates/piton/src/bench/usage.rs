@@ -15,22 +15,11 @@ pub(super) fn processor(pid: u32) -> Duration {
     Duration::from_nanos(threads.flatten().filter_map(nanos).sum())
 }
 
-/// Bytes of memory that a process holds.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
-    pub(super) now: u64,
-    /// At any time so far.
-    pub(super) most: u64,
-}
-
-/// `None` when there is no such process. The most is kept by the kernel: looking costs the process nothing.
-pub(super) fn held(pid: u32) -> Option<Held> {
+/// Bytes of memory that a process holds for itself, the pages of its program aside. Looking costs it nothing.
+pub(super) fn held(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let field = |name: &str| -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()? * 1024)
-    };
-    Some(Held { now: field("VmRSS:")?, most: field("VmHWM:")? })
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 /// The processes that `pid` has started and that are there.
