@@ -6,6 +6,7 @@
 
 mod caller;
 pub mod clerk;
+mod copies;
 mod crowd;
 mod dialogue;
 mod freeze;
@@ -33,6 +34,7 @@ mod world;
 mod write_lock;
 
 pub use caller::Caller;
+pub use copies::{copies_sql, copy};
 pub use crowd::Crowd;
 pub use dialogue::{Api, Dialogue, Entry};
 pub use freeze::freeze_between_writes;
