@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
-use piton_core::{Agent, Recorded, RunId};
+use piton_core::{Agent, Context, Recorded, RunId, TurnRequest};
 use piton_store::{Clock, Store};
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::{ContextV7, Timestamp, Uuid};
 
@@ -37,6 +38,20 @@ pub struct ApiOptions {
     /// The model that agents use which name none.
     pub model_name: String,
     pub version: String,
+    pub prompts: Arc<dyn Prompts>,
+}
+
+/// Renders again what a model was asked. The API knows no model: whoever composes it brings one.
+pub trait Prompts: Send + Sync + std::fmt::Debug {
+    fn again(&self, agent: &Agent, context: &Context, sent: &TurnRequest) -> Prompt;
+}
+
+/// A request to a model, rendered again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    pub body: String,
+    /// Whether its hash is the one recorded: these are the bytes that were sent.
+    pub is_same: bool,
 }
 
 /// The state of the router.
@@ -47,6 +62,8 @@ pub(crate) struct Api {
     pub(crate) access: Access,
     pub(crate) options: ApiOptions,
     pub(crate) feed: Feed,
+    /// Places for those who follow changes.
+    pub(crate) followers: Arc<Semaphore>,
     pub(crate) stop: CancellationToken,
     ids: Mutex<ContextV7>,
 }
@@ -66,6 +83,7 @@ impl Api {
     ) -> Self {
         Self {
             access: Access::new(&options),
+            followers: Arc::new(Semaphore::new(options.live_clients_max)),
             feed: Feed::start(Arc::clone(&store), stop.clone(), options.live_clients_max),
             store,
             clock,

@@ -21,6 +21,6 @@ mod ui;
 #[cfg(test)]
 mod world;
 
-pub use api::ApiOptions;
+pub use api::{ApiOptions, Prompt, Prompts};
 pub use docs::openapi;
 pub use server::{listen, router, serve};

@@ -157,6 +157,28 @@ impl<S: Send + Sync> FromRequestParts<S> for CallPath {
     }
 }
 
+/// An event of a run that a path names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventPath(pub(crate) RunId, pub(crate) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for EventPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Ok(Path((run, event))) = Path::<(String, String)>::from_request_parts(parts, state).await else {
+            return Err(Problem::new(Kind::RunNotFound, "A run id is a UUID"));
+        };
+        let run = RunId::from_str(&run)
+            .map_err(|error| Problem::new(Kind::RunNotFound, format!("There is no such run: {error}")))?;
+        let event = event
+            .parse()
+            .ok()
+            .filter(|event| *event > 0)
+            .ok_or_else(|| Problem::new(Kind::NotFound, "Events are numbered from 1"))?;
+        Ok(Self(run, event))
+    }
+}
+
 /// Query parameters, taken one by one; what is left over is refused by name.
 #[derive(Debug)]
 pub(crate) struct Params {

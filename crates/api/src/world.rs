@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{ApiOptions, router};
+use crate::{ApiOptions, Prompt, Prompts, router};
 
 /// When tests begin: 2026-01-01.
 pub(crate) const BEGIN_MS: i64 = 1_767_225_600_000;
@@ -57,6 +57,17 @@ pub(crate) fn options() -> ApiOptions {
         test_tools: false,
         model_name: "gpt-5".to_owned(),
         version: "0.1.0".to_owned(),
+        prompts: Arc::new(Counted),
+    }
+}
+
+/// Renders no more than what it was given to render.
+#[derive(Debug)]
+struct Counted;
+
+impl Prompts for Counted {
+    fn again(&self, agent: &Agent, context: &Context, _: &TurnRequest) -> Prompt {
+        Prompt { body: format!("{}: {} items", agent.name, context.items().len()), is_same: true }
     }
 }
 

@@ -3,14 +3,13 @@
 use std::time::{Duration, Instant};
 
 use async_openai::Client;
-use async_openai::types::responses::ReasoningEffort;
 use piton_core::{Item, Reply, ToolSpec, TurnRequest};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use crate::config::{Api, Endpoint, ModelConfig, ModelConfigError};
 use crate::learned::Learned;
+use crate::render::{Renderer, sha256};
 use crate::retry::Backoff;
 use crate::transport::{Fault, Transport, short};
 use crate::wire::{Dialect, Omitted, Route, Said};
@@ -49,8 +48,7 @@ pub struct ModelFailure {
 pub struct ModelClient {
     openai: Client<Endpoint>,
     api: Api,
-    effort: Option<ReasoningEffort>,
-    max_output_tokens: Option<u32>,
+    renderer: Renderer,
     tries_max: u32,
     backoff: Backoff,
     learned: Learned,
@@ -71,8 +69,7 @@ impl ModelClient {
         Ok(Self {
             openai: Client::build(transport.http(), endpoint).with_http_service(transport),
             api: config.api,
-            effort: config.effort()?,
-            max_output_tokens: config.max_output_tokens,
+            renderer: Renderer::new(config.reasoning_effort.as_deref(), config.max_output_tokens)?,
             tries_max: config.tries_max,
             backoff: Backoff::default(),
             learned: Learned::default(),
@@ -131,17 +128,7 @@ impl ModelClient {
 
     /// The request, serialized once however often it is sent.
     fn body(&self, ask: &Ask<'_>, Route { dialect, omitted, .. }: Route) -> Box<RawValue> {
-        let (effort, limit) = (self.effort.clone(), self.max_output_tokens);
-        let body = match dialect {
-            Dialect::Responses => {
-                serde_json::value::to_raw_value(&responses::Request::new(ask, effort, limit, omitted))
-            }
-            Dialect::Chat => {
-                serde_json::value::to_raw_value(&chat::Request::new(ask, effort, limit, omitted))
-            }
-        };
-        #[expect(clippy::expect_used, reason = "texts and JSON values always have a JSON form")]
-        body.expect("a request has a JSON form")
+        self.renderer.body(ask, dialect, omitted)
     }
 
     async fn send(&self, dialect: Dialect, body: &RawValue) -> Result<Box<RawValue>, Fault> {
@@ -191,7 +178,7 @@ fn record(route: Route, body: &RawValue, tries: u32, took: Duration) -> TurnRequ
     TurnRequest {
         api: route.dialect.as_str().to_owned(),
         through_seq: 0,
-        sha256: hex::encode(Sha256::digest(body.get())),
+        sha256: sha256(body),
         bytes: body.get().len() as u64,
         tries,
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

@@ -50,15 +50,11 @@ pub enum ModelConfigError {
     Http { why: String },
 }
 
-impl ModelConfig {
-    /// The effort as async-openai spells it.
-    pub(crate) fn effort(&self) -> Result<Option<ReasoningEffort>, ModelConfigError> {
-        let Some(text) = &self.reasoning_effort else { return Ok(None) };
-        let effort = serde_json::from_value(text.to_ascii_lowercase().into());
-        effort
-            .map(Some)
-            .map_err(|_| ModelConfigError::ReasoningEffort { found: text.chars().take(40).collect() })
-    }
+/// The effort as async-openai spells it.
+pub(crate) fn effort(text: Option<&str>) -> Result<Option<ReasoningEffort>, ModelConfigError> {
+    let Some(text) = text else { return Ok(None) };
+    let effort = serde_json::from_value(text.to_ascii_lowercase().into());
+    effort.map(Some).map_err(|_| ModelConfigError::ReasoningEffort { found: text.chars().take(40).collect() })
 }
 
 /// A checked address with its headers made ready: what async-openai asks for at each call.
@@ -200,9 +196,7 @@ mod tests {
 
     #[test]
     fn efforts_are_checked() {
-        let with =
-            |effort: &str| ModelConfig { reasoning_effort: Some(effort.to_owned()), ..config("http://a") };
-        assert_eq!(with("High").effort(), Ok(Some(ReasoningEffort::High)));
-        assert!(with("lots").effort().is_err());
+        assert_eq!(effort(Some("High")), Ok(Some(ReasoningEffort::High)));
+        assert!(effort(Some("lots")).is_err());
     }
 }

@@ -12,6 +12,7 @@ mod config;
 
 mod client;
 mod learned;
+mod render;
 mod retry;
 mod transport;
 
@@ -24,4 +25,5 @@ pub mod practice;
 
 pub use client::{Ask, ModelClient, ModelFailure, Replied};
 pub use config::{Api, ModelConfig, ModelConfigError};
+pub use render::{Again, Renderer};
 pub use retry::Backoff;

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use piton_api::ApiOptions;
+use piton_api::{ApiOptions, Prompt, Prompts};
+use piton_core::{Agent, Context, TurnRequest};
+use piton_model::{Again, Ask, Renderer};
 use piton_store::{Clock, SqliteStore, Store};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretString;
@@ -41,7 +43,7 @@ pub(crate) async fn serve(
     let store = open::store(loaded).await?;
     let listen = listener.local_addr()?;
     let stop = signals::stop_token();
-    let options = api_options(loaded, agents.agents(), listen, server.api_key.clone());
+    let options = api_options(loaded, agents.agents(), listen, server.api_key.clone())?;
     let router =
         piton_api::router(Arc::clone(&store) as Arc<dyn Store>, Clock::system(), options, stop.clone());
     let shutdown_ms = loaded.config.worker.shutdown_ms;
@@ -70,12 +72,13 @@ pub(crate) async fn serve(
 
 pub(crate) fn api_options(
     loaded: &Loaded,
-    agents: Vec<piton_core::Agent>,
+    agents: Vec<Agent>,
     listen: SocketAddr,
     api_key: Option<SecretString>,
-) -> ApiOptions {
+) -> anyhow::Result<ApiOptions> {
     let config = &loaded.config;
-    ApiOptions {
+    let renderer = Renderer::new(config.model.reasoning_effort.as_deref(), config.model.max_output_tokens)?;
+    Ok(ApiOptions {
         api_key,
         allow_anonymous: config.server.allow_anonymous,
         allowed_origins: config.server.allowed_origins.clone(),
@@ -87,6 +90,26 @@ pub(crate) fn api_options(
         test_tools: config.test.tools,
         model_name: config.model.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        prompts: Arc::new(Rendered(renderer)),
+    })
+}
+
+/// Shows the API what a model was asked, by the settings that workers of this configuration have.
+#[derive(Debug)]
+struct Rendered(Renderer);
+
+impl Prompts for Rendered {
+    fn again(&self, agent: &Agent, context: &Context, sent: &TurnRequest) -> Prompt {
+        let Again { body, is_same } = self.0.again(
+            &Ask {
+                model: &agent.model,
+                instructions: &agent.instructions,
+                items: context.items(),
+                tools: &agent.tools,
+            },
+            sent,
+        );
+        Prompt { body, is_same }
     }
 }
 
@@ -102,7 +125,7 @@ pub(crate) async fn privately(
     let listen = listener.local_addr()?;
     let key =
         SecretString::from(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()));
-    let options = api_options(loaded, agents.agents(), listen, Some(key.clone()));
+    let options = api_options(loaded, agents.agents(), listen, Some(key.clone()))?;
     let router = piton_api::router(store as Arc<dyn Store>, Clock::system(), options, stop.clone());
     tokio::spawn(async move {
         if let Err(error) = piton_api::serve(listener, router, OTHER_CONNECTIONS, stop).await {

@@ -18,7 +18,7 @@ pub use sqlite::{BareCommits, SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
     Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, InboxItem, JobKind,
     Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, Repair,
-    RunFilter, RunPage, RunRow, Standing, StepEnd, Verdict, WorkerRow,
+    RunFilter, RunPage, RunRow, Standing, StepEnd, Tally, Verdict, WorkerRow,
 };
 
 use async_trait::async_trait;
@@ -77,6 +77,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn workers(&self) -> Result<Vec<WorkerRow>, Error>;
 
     async fn queue(&self) -> Result<QueueStats, Error>;
+
+    /// What became of the runs launched since then: at most the latest `limit` of them, counted by status and by the
+    /// minute they finished in.
+    async fn tally(&self, since_ms: i64, limit: u32) -> Result<Vec<Tally>, Error>;
 
     /// Whether the database can be read and written now, and how durable its commits are.
     async fn readiness(&self) -> Readiness;

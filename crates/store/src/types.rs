@@ -102,6 +102,8 @@ pub struct RunFilter {
     pub search: Option<String>,
     pub agent: Option<String>,
     pub tenant: Option<String>,
+    /// The worker that holds them now.
+    pub owner: Option<WorkerId>,
     /// Each must be there with this value.
     pub labels: BTreeMap<String, String>,
     /// The `next` of the page before.
@@ -153,6 +155,24 @@ pub struct QueueStats {
     pub oldest_ms: u64,
     /// Runs that a worker holds now.
     pub owned: u64,
+}
+
+/// How many of the runs launched of late came to the same, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    pub status: Status,
+    /// The beginning of the minute they finished in; `None` for those that have not.
+    pub finished_at_ms: Option<i64>,
+    pub runs: u64,
+}
+
+impl Tally {
+    /// What the ids of runs launched since then come after: they go by time.
+    pub fn ids_after(since_ms: i64) -> String {
+        let hex = format!("{:012x}", since_ms.max(0));
+        let (high, low) = hex.split_at(8);
+        format!("{high}-{low}")
+    }
 }
 
 #[derive(Debug, Clone)]

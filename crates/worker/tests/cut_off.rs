@@ -70,6 +70,7 @@ but_for_commits! {
     inbox(limit: u32) -> Result<Vec<InboxItem>, Error>;
     workers() -> Result<Vec<WorkerRow>, Error>;
     queue() -> Result<QueueStats, Error>;
+    tally(since_ms: i64, limit: u32) -> Result<Vec<piton_store::Tally>, Error>;
     readiness() -> Readiness;
     agent(digest: &AgentDigest) -> Result<Option<Agent>, Error>;
     register(worker: &WorkerRow) -> Result<(), Error>;

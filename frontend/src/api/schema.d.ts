@@ -123,6 +123,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show what became of the runs launched in the last hour */
+        get: operations["activity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/agents": {
         parameters: {
             query?: never;
@@ -149,6 +166,27 @@ export interface paths {
         };
         /** Show an agent */
         get: operations["show_agent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow that something changed
+         * @description A stream with a frame `event: changed` at once, and then whenever something was written, at most four a second. It
+         *     does not say what: look again at what you show. A change may go untold, so look now and then all the same.
+         */
+        get: operations["changes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -334,6 +372,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/runs/{id}/events/{event}/prompt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what a model was asked
+         * @description Prompts are not stored: this one is rendered again from the run's events, and its hash compared with the recorded.
+         */
+        get: operations["show_prompt"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/runs/{id}/lost-attempts": {
         parameters: {
             query?: never;
@@ -470,9 +528,16 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Activity: {
+            counts: components["schemas"]["Count"][];
+            /** @description Runs launched since then are counted, at most the latest 50,000. */
+            since: components["schemas"]["Time"];
+        };
         /** @description An agent's definition as it is in effect. Runs are pinned to the one they were launched with. */
         Agent: {
             description: string;
+            /** @description Of the definition: the runs that are launched now are pinned to it. */
+            digest: string;
             /** @description The prompt's text. */
             instructions: string;
             limits: components["schemas"]["Limits"];
@@ -504,6 +569,13 @@ export interface components {
         /** @description The conversation as the model is shown it, without its instructions. */
         ContextView: {
             items: Record<string, never>[];
+        };
+        /** @description How many runs came to the same in the same minute. */
+        Count: {
+            finished_at: components["schemas"]["Time"] | null;
+            /** Format: int64 */
+            runs: number;
+            status: components["schemas"]["Status"];
         };
         Details: {
             /** @description Whether the built-in practice model answers, for want of a real one. */
@@ -707,6 +779,25 @@ export interface components {
             title: string;
             /** @description `urn:piton:problem:` and a stable slug. */
             type: string;
+        };
+        /** @description The request that brought a reply. */
+        Prompt: {
+            /** @description `responses` or `chat`: which of OpenAI's APIs it was sent to. */
+            api: string;
+            /** @description The request's body: JSON, as text. */
+            body: string;
+            /**
+             * @description Whether the body has the recorded hash: these are the bytes that were sent. Otherwise settings changed since,
+             *     and it is as it would be sent today.
+             */
+            is_same: boolean;
+            /** @description The recorded SHA-256, in hex. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description The last event that it was built from.
+             */
+            through: number;
         };
         ProvideInputRequest: {
             answer: string;
@@ -1316,6 +1407,35 @@ export interface operations {
             };
         };
     };
+    activity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Runs by status, and by the minute they finished in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Activity"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_agents: {
         parameters: {
             query?: never;
@@ -1373,6 +1493,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
                 };
             };
             /** @description Anything else that went wrong */
@@ -1455,6 +1604,8 @@ export interface operations {
                 agent?: string;
                 /** @description A tenant */
                 tenant?: string;
+                /** @description The worker that holds them now */
+                owner?: string;
                 /** @description `key:value`; may be given several times, and each must hold */
                 label?: string;
                 /** @description The `next_cursor` of the page before */
@@ -1859,6 +2010,49 @@ export interface operations {
             };
             /** @description Not valid */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_prompt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's id */
+                id: string;
+                /** @description The id of a `model_replied` */
+                event: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Prompt"];
+                };
+            };
+            /** @description No such run, or that event is no reply of a model */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use piton_core::{HttpMethod, HttpTool};
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::limits::Limits;
@@ -24,6 +25,8 @@ pub(crate) struct Agents {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Agent {
     name: String,
+    /// Of the definition: the runs that are launched now are pinned to it.
+    digest: String,
     description: String,
     /// The prompt's text.
     instructions: String,
@@ -103,8 +106,11 @@ pub(crate) async fn show(
 
 impl From<&piton_core::Agent> for Agent {
     fn from(agent: &piton_core::Agent) -> Self {
+        // As the store makes it at a launch.
+        let definition = serde_json::to_string(agent).unwrap_or_default();
         Self {
             name: agent.name.clone(),
+            digest: hex::encode(Sha256::digest(definition)),
             description: agent.description.clone(),
             instructions: agent.instructions.clone(),
             model: agent.model.clone(),

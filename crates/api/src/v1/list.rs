@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use piton_core::{RunId, Status};
+use piton_core::{RunId, Status, WorkerId};
 use piton_store::RunFilter;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -35,6 +35,7 @@ pub(crate) struct RunPage {
         ("q" = Option<String>, Query, max_length = 200, description = "Part of the task, or the beginning of an id"),
         ("agent" = Option<String>, Query, description = "An agent's name"),
         ("tenant" = Option<String>, Query, description = "A tenant"),
+        ("owner" = Option<String>, Query, description = "The worker that holds them now"),
         ("label" = Option<String>, Query, pattern = "^$|^[^:]*:", description = "`key:value`; may be given several times, and each must hold"),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Runs on a page; 50 if not given"),
@@ -59,6 +60,7 @@ fn filter(mut params: Params) -> Result<RunFilter, Problem> {
         search: params.one("q"),
         agent: params.one("agent"),
         tenant: params.one("tenant"),
+        owner: params.one("owner").map(WorkerId::new),
         before: params.parsed::<RunId>("cursor"),
         limit: LIMIT,
         ..RunFilter::default()
@@ -133,6 +135,7 @@ mod tests {
         assert_eq!(tasks(&world, "label=kind:fruit").await, ["pears", "apples"]);
         assert_eq!(tasks(&world, "label=kind:fruit&label=team:b").await, ["pears"]);
         assert_eq!(tasks(&world, "tenant=acme").await, ["pears"]);
+        assert_eq!(tasks(&world, "owner=by-hand").await, [""; 0], "nobody holds one");
         assert_eq!(tasks(&world, "agent=brief").await, ["Apple cake"]);
         assert_eq!(tasks(&world, "status=paused").await, ["hold"]);
         assert_eq!(tasks(&world, "status=paused,running").await.len(), 4);
@@ -158,7 +161,7 @@ mod tests {
             ),
             (
                 "stauts=paused",
-                "stauts: is not a parameter here: known are q, agent, tenant, cursor, status, label, limit",
+                "stauts: is not a parameter here: known are q, agent, tenant, owner, cursor, status, label, limit",
             ),
         ] {
             let answer = world.get(&format!("/v1/runs?{query}")).await;

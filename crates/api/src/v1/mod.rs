@@ -17,6 +17,7 @@ mod output;
 mod piece;
 
 mod context;
+mod prompt;
 
 mod answer;
 mod cancel;
@@ -24,7 +25,9 @@ mod pause;
 mod release;
 mod resume;
 
+mod activity;
 mod agents;
+mod changes;
 mod inbox;
 mod queue;
 mod session;
@@ -50,6 +53,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(output::output))
         .routes(routes!(lost_attempts::lost_attempts))
         .routes(routes!(context::context))
+        .routes(routes!(prompt::prompt))
         .routes(routes!(answer::answer))
         .routes(routes!(pause::pause))
         .routes(routes!(resume::resume))
@@ -60,6 +64,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(agents::show))
         .routes(routes!(workers::workers))
         .routes(routes!(queue::queue))
+        .routes(routes!(activity::activity))
+        .routes(routes!(changes::changes))
         .routes(routes!(system::system))
         .routes(routes!(session::log_in, session::log_out))
 }

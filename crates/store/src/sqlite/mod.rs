@@ -35,7 +35,7 @@ use crate::lock;
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
     Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter,
-    RunPage, RunRow, Standing, Store, Verdict, WorkerRow,
+    RunPage, RunRow, Standing, Store, Tally, Verdict, WorkerRow,
 };
 
 /// Runs and events that are looked at where somebody asks for them.
@@ -179,6 +179,10 @@ impl Store for SqliteStore {
     async fn queue(&self) -> Result<QueueStats, Error> {
         let now_ms = self.clock.now_ms();
         self.readers.read(move |conn| read::queue(conn, now_ms)).await
+    }
+
+    async fn tally(&self, since_ms: i64, limit: u32) -> Result<Vec<Tally>, Error> {
+        self.readers.read(move |conn| read::tally(conn, since_ms, limit)).await
     }
 
     async fn readiness(&self) -> Readiness {

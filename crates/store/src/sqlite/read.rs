@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::fault::Fault;
 use super::rows::{RUN_COLUMNS, collect, epoch, ids, run_id, run_row, text};
-use crate::{InboxItem, Lane, LostAttempt, QueueStats, RunFilter, RunPage, Standing, WorkerRow};
+use crate::{InboxItem, Lane, LostAttempt, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
 
 /// Rows of one page.
 const PAGE_MAX: u32 = 1000;
@@ -70,6 +70,9 @@ fn select(filter: &RunFilter, status: Option<Status>, limit: u32) -> Sql {
     }
     if let Some(tenant) = &filter.tenant {
         sql.push(" AND tenant = ?", [tenant.clone()]);
+    }
+    if let Some(owner) = &filter.owner {
+        sql.push(" AND owner = ?", [owner.as_str().to_owned()]);
     }
     for (key, value) in &filter.labels {
         sql.push(
@@ -158,6 +161,17 @@ pub(super) fn queue(conn: &Connection, now_ms: i64) -> Result<QueueStats, Fault>
             owned: row.get(3)?,
         })
     })?)
+}
+
+pub(super) fn tally(conn: &Connection, since_ms: i64, limit: u32) -> Result<Vec<Tally>, Fault> {
+    let mut read = conn.prepare_cached(
+        "SELECT status, finished_at / 60000 * 60000 AS minute, count(*) FROM \
+         (SELECT status, finished_at FROM runs WHERE id > ? ORDER BY id DESC LIMIT ?) GROUP BY status, minute",
+    )?;
+    collect(&mut read, params![Tally::ids_after(since_ms), limit], |row| {
+        let status = text(row, 0)?.parse().map_err(Fault::corrupt)?;
+        Ok(Tally { status, finished_at_ms: row.get(1)?, runs: row.get(2)? })
+    })
 }
 
 pub(super) fn agent(conn: &Connection, digest: &AgentDigest) -> Result<Option<Agent>, Fault> {

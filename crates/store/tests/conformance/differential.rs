@@ -325,6 +325,11 @@ impl Pair {
         });
         let filter = RunFilter { limit: 3, ..RunFilter::default() };
         ask!(self, store => store.runs(&filter)).expect("read");
+        ask!(self, store => async {
+            let mut tallies = store.tally(0, 1_000).await.expect("read");
+            tallies.sort_by_key(|tally| (tally.status.as_str(), tally.finished_at_ms));
+            tallies
+        });
         // What is checked beyond this differs: a file has pages.
         ask!(self, store => async {
             let checks = store.check().await.expect("checked");

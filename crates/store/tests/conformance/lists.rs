@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use piton_core::Status;
-use piton_store::{Launch, RunFilter};
+use piton_core::{Command, Status, WorkerId};
+use piton_store::{Launch, RunFilter, Tally};
 
 use crate::world::{World, launch};
 
-promises![lists_are_paged_newest_first_and_filtered];
+promises![lists_are_paged_newest_first_and_filtered, what_became_of_late_launches_is_counted];
 
 async fn lists_are_paged_newest_first_and_filtered(world: World) {
     let mut ids = Vec::new();
@@ -42,4 +42,31 @@ async fn lists_are_paged_newest_first_and_filtered(world: World) {
     assert_eq!(count(RunFilter { statuses: vec![Status::Complete], ..RunFilter::default() }).await, 0);
     let labels = BTreeMap::from([("n".to_owned(), "4".to_owned())]);
     assert_eq!(count(RunFilter { labels, ..RunFilter::default() }).await, 1);
+    let worker = world.worker("w").await;
+    world.claim_one(&worker).await;
+    let held_by =
+        async |owner: WorkerId| count(RunFilter { owner: Some(owner), ..RunFilter::default() }).await;
+    assert_eq!((held_by(worker).await, held_by(WorkerId::new("other")).await), (1, 0));
+}
+
+async fn what_became_of_late_launches_is_counted(world: World) {
+    let since_ms = i64::try_from(uuid::Uuid::now_v7().get_timestamp().expect("a time").to_unix().0)
+        .expect("a time")
+        * 1000;
+    let runs = [world.launch("a").await, world.launch("b").await, world.launch("c").await];
+    world.store.command(runs[0], Command::Cancel).await.expect("cancelled");
+    let tally = async |since_ms, limit| {
+        let mut tallies = world.store.tally(since_ms, limit).await.expect("counted");
+        tallies.sort_by_key(|tally| tally.status.as_str());
+        tallies
+    };
+    let cancelled = Tally {
+        status: Status::Cancelled,
+        finished_at_ms: Some(crate::world::START_MS / 60_000 * 60_000),
+        runs: 1,
+    };
+    let running = Tally { status: Status::Running, finished_at_ms: None, runs: 2 };
+    assert_eq!(tally(since_ms - 1_000, 100).await, [cancelled, running]);
+    assert_eq!(tally(since_ms - 1_000, 2).await, [running], "the latest two");
+    assert_eq!(tally(since_ms + 3_600_000, 100).await, [], "ids go by the time of launch");
 }

@@ -20,7 +20,7 @@ use piton_core::{
 use piton_store::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
     Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Standing, StepEnd, Store, Verdict, WorkerRow,
+    RunRow, Standing, StepEnd, Store, Tally, Verdict, WorkerRow,
 };
 
 pub use mutant::Mutant;
@@ -312,6 +312,21 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn tally(&self, since_ms: i64, limit: u32) -> Result<Vec<Tally>, Error> {
+        self.read(|tables| {
+            let newest_first = tables.runs.values().rev().map(|stored| &stored.row);
+            let mut counted: BTreeMap<(&str, Option<i64>), Tally> = BTreeMap::new();
+            let after = Tally::ids_after(since_ms);
+            for row in newest_first.filter(|row| row.id.to_string() > after).take(limit as usize) {
+                let status = row.run.status;
+                let finished_at_ms = row.finished_at_ms.map(|at_ms| at_ms / 60_000 * 60_000);
+                let tally = Tally { status, finished_at_ms, runs: 0 };
+                counted.entry((status.as_str(), finished_at_ms)).or_insert(tally).runs += 1;
+            }
+            counted.into_values().collect()
+        })
+    }
+
     async fn readiness(&self) -> Readiness {
         Readiness {
             trouble: None,
@@ -424,6 +439,7 @@ fn is_wanted(row: &RunRow, filter: &RunFilter) -> bool {
         && filter.search.as_ref().is_none_or(found)
         && filter.agent.as_ref().is_none_or(|agent| *agent == row.agent_name)
         && filter.tenant.as_ref().is_none_or(|tenant| *tenant == row.tenant)
+        && filter.owner.as_ref().is_none_or(|owner| row.owner.as_ref() == Some(owner))
         && filter.labels.iter().all(|(key, value)| row.labels.get(key) == Some(value))
         && filter.before.is_none_or(|before| row.id < before)
 }

@@ -243,6 +243,10 @@ impl Store for SimulatedStore {
         self.place.cross(of("queue"), self.inner.queue()).await
     }
 
+    async fn tally(&self, since_ms: i64, limit: u32) -> Result<Vec<piton_store::Tally>, Error> {
+        self.place.cross(of("tally"), self.inner.tally(since_ms, limit)).await
+    }
+
     async fn readiness(&self) -> Readiness {
         self.inner.readiness().await
     }
