@@ -2,8 +2,15 @@
 // tools (PITON_TEST__TOOLS=true) and the agents of e2e/config (--config frontend/e2e/config).
 // `npm run e2e`; CHROMIUM_PATH names the browser, PITON_API_KEY the key where the server wants one. An argument runs
 // only the tests with it in their name. Prints one line per test and, at the end, `N passed, M failed`.
+
+import { ACCESS } from './access.mjs';
 import { openBrowser, watchFaults } from './browser.mjs';
-import { TESTS } from './tests.mjs';
+import { FLOWS } from './flows.mjs';
+import { HOSTILE } from './hostile.mjs';
+import { KEYBOARD } from './keyboard.mjs';
+import { RESTARTS } from './restarts.mjs';
+
+const TESTS = { ...FLOWS, ...KEYBOARD, ...RESTARTS, ...HOSTILE, ...ACCESS };
 
 const base = (process.env.PITON_URL ?? 'http://127.0.0.1:3000').replace(/\/$/, '');
 const only = process.argv[2] ?? '';
@@ -11,7 +18,7 @@ const WAIT_MS = 15_000;
 
 const { context, close } = await openBrowser();
 context.setDefaultTimeout(WAIT_MS);
-if (process.env.PITON_API_KEY) await signIn(process.env.PITON_API_KEY);
+if (process.env.PITON_API_KEY) await signIn(context, process.env.PITON_API_KEY);
 
 let passed = 0;
 const failures = [];
@@ -36,16 +43,26 @@ process.exitCode = failures.length > 0 || passed === 0 ? 1 : 0;
 async function attempt(test) {
   const pages = [];
   const faults = [];
-  const open = async (path, expected) => {
-    const page = await context.newPage();
+  const opened = async (browser, path, expected) => {
+    const page = await browser.newPage();
     pages.push(page);
     const url = new URL(path, base).href;
     faults.push(watchFaults(page, url, expected));
     await page.goto(url);
     return page;
   };
+  const others = [];
+  /** In a browser of its own, as another person. */
+  const apart = async (path, expected) => {
+    const other = await openBrowser();
+    others.push(other);
+    other.context.setDefaultTimeout(WAIT_MS);
+    if (process.env.PITON_API_KEY) await signIn(other.context, process.env.PITON_API_KEY);
+    return opened(other.context, path, expected);
+  };
+  const open = (path, expected) => opened(context, path, expected);
   try {
-    await test({ open, base, api: (path, body) => api(path, body) });
+    await test({ open, apart, base, context, api: (path, body) => api(path, body) });
     const found = faults.flat();
     return found.length > 0 ? found.join('\n') : null;
   } catch (error) {
@@ -54,6 +71,7 @@ async function attempt(test) {
     return [String(error.stack ?? error), ...faults.flat()].join('\n');
   } finally {
     await Promise.all(pages.map((page) => page.close()));
+    await Promise.all(others.map((other) => other.close()));
   }
 }
 
@@ -69,8 +87,8 @@ async function api(path, body) {
   return response.json();
 }
 
-async function signIn(key) {
-  const page = await context.newPage();
+async function signIn(browser, key) {
+  const page = await browser.newPage();
   await page.goto(base);
   await page.getByLabel('API key').fill(key);
   await page.getByRole('button', { name: 'Sign in' }).click();

@@ -17,6 +17,9 @@ const PAGES = {
   runs: '/runs',
   'runs-none': '/runs?q=nothing-like-this',
   'run-complete': `/runs/${idOf('complete', '17')}`,
+  'run-report': `/runs/${idOf('complete', 'invoices')}`,
+  'run-time': `/runs/${idOf('complete', 'invoices')}?view=time`,
+  'run-prompt': `/runs/${idOf('complete', 'invoices')}?event=2`,
   'run-question': `/runs/${idOf('waiting_human_input', 'Book')}`,
   'run-stuck': `/runs/${idOf('waiting_human_input', 'by nothing')}`,
   'run-unknown': `/runs/${idOf('undecided')}`,
@@ -27,9 +30,27 @@ const PAGES = {
   'run-events': `/runs/${idOf('complete', '17')}?view=events`,
   'run-context': `/runs/${idOf('complete', '17')}?view=context`,
   'run-event': `/runs/${idOf('failed')}?event=2`,
+  'runs-chosen': '/runs',
+  commands: '/',
   inbox: '/inbox',
   agents: '/agents',
   system: '/system',
+};
+
+/** What is done on a page before its picture is taken. */
+const STEPS = {
+  'run-prompt': async (page) => {
+    await page.getByRole('button', { name: 'Show the prompt' }).click();
+    await page.getByText('These are the bytes that were sent').waitFor();
+  },
+  'runs-chosen': async (page) => {
+    for (const box of (await page.getByRole('checkbox').all()).slice(1, 4)) await box.check();
+  },
+  commands: async (page) => {
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox', { name: 'Command' }).fill('in');
+    await page.waitForTimeout(200);
+  },
 };
 
 mkdirSync(folder, { recursive: true });
@@ -42,6 +63,7 @@ for (const colorScheme of ['light', 'dark']) {
       if (only && !`${name}-${width}-${colorScheme}`.includes(only)) continue;
       await page.goto(served.url + path);
       await page.waitForTimeout(450);
+      await STEPS[name]?.(page);
       const sideways = await page.evaluate(
         () => document.documentElement.scrollWidth > document.documentElement.clientWidth,
       );

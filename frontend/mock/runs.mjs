@@ -1,6 +1,6 @@
 // The stand-in's runs: events in memory, told one after the other like a slow practice model would.
 import { randomUUID } from 'node:crypto';
-import { AGENTS, history, LIMITS, scriptFor } from './stories.mjs';
+import { AGENTS, gathered, history, infected, LIMITS, longWay, scriptFor, swollen } from './stories.mjs';
 
 const OVER = ['complete', 'failed', 'cancelled', 'max_steps_reached', 'quarantined'];
 
@@ -13,7 +13,7 @@ class Refused extends Error {
 }
 
 class Run {
-  constructor({ task, agent = 'calculator', labels = {}, max_steps = 10, at_ms = Date.now() }) {
+  constructor({ task, agent = 'calculator', labels = {}, max_steps = 10, at_ms = Date.now(), lost = null }) {
     Object.assign(this, {
       task,
       labels,
@@ -22,6 +22,7 @@ class Run {
       created_ms: at_ms,
       events: [],
       watchers: new Set(),
+      told_lost: lost,
     });
     this.agent = { name: agent, digest: 'b7e3f1a09c5d2e48'.repeat(4) };
     this.state = {
@@ -95,6 +96,12 @@ class Run {
 
   /** What a run that was quarantined or has an unknown outcome went through. */
   lost() {
+    if (this.told_lost) {
+      return this.told_lost.map(({ after_ms, ...lost }) => ({
+        ...lost,
+        at: new Date(Date.parse(this.events[lost.version - 1].at) + after_ms).toISOString(),
+      }));
+    }
     const end = this.events.findLast(({ type }) => type === 'quarantined' || type === 'outcome_unknown');
     if (!end) return [];
     const blamed = end.type === 'quarantined';
@@ -107,6 +114,16 @@ class Run {
       how: blamed ? 'signal 6 (SIGABRT)' : 'signal 9 (SIGKILL)',
       blamed,
     }));
+  }
+
+  prompt(event) {
+    const { request } = this.events[event - 1].data;
+    const body = JSON.stringify({
+      model: 'gpt-5',
+      instructions: 'You solve mathematical tasks with the tools you are given.',
+      input: this.context().slice(0, request.through_seq),
+    });
+    return { api: request.api, body, is_same: true, sha256: request.sha256, through: request.through_seq };
   }
 
   context() {
@@ -199,18 +216,61 @@ export class Runs {
     this.keys = new Map();
     this.workers = workers;
     this.agents = AGENTS;
-    if (seed) {
-      for (const told of history()) {
-        const run = new Run(told);
-        let at_ms = told.at_ms;
-        for (const [after_ms, type, data] of told.events) {
-          at_ms += after_ms;
-          run.tell(type, data, at_ms);
-        }
-        run.owner = run.state.status === 'running' ? 'w-7f3a' : null;
-        this.all.push(run);
-      }
+    if (seed) for (const told of history()) this.add(told);
+  }
+
+  add(told) {
+    const run = new Run(told);
+    let at_ms = told.at_ms;
+    for (const [after_ms, type, data] of told.events) {
+      at_ms += after_ms;
+      run.tell(type, data, at_ms);
     }
+    run.owner = run.state.status === 'running' ? 'w-7f3a' : null;
+    this.all.push(run);
+    return run;
+  }
+
+  /** Runs that have these texts wherever a model, a tool or a stranger has a say, and no others. */
+  infect(texts) {
+    this.all = [];
+    return texts.map((text) => {
+      const [done, asking] = infected(text).map((told) => this.add(told));
+      return { text, id: done.id, asking: asking.id };
+    });
+  }
+
+  /** One run in which each of the texts is a turn's: said, called with, failed with. */
+  gather(texts) {
+    return this.add(gathered(texts));
+  }
+
+  /** Runs with a tool that gave back so long a text, which is then the answer too. */
+  swell(texts) {
+    return texts.map((text) => ({ text, id: this.add(swollen(text)).id }));
+  }
+
+  /** So many runs that are over. Light ones: a list is all they are for. */
+  multiply(count) {
+    const [one] = history().filter(({ task }) => task.startsWith('What is 3'));
+    const shown = this.add(one).shown();
+    const begin_ms = Date.now() - count * 1_000;
+    this.all = [];
+    this.many = Array.from({ length: count }, (_, place) => {
+      const at = new Date(begin_ms + place * 1_000).toISOString();
+      const id = uuid7(begin_ms + place * 1_000);
+      return { ...shown, id, task: `What is ${place} * 7?`, created_at: at, updated_at: at, finished_at: at };
+    }).reverse();
+  }
+
+  /** A run of so many events. */
+  lengthen(count) {
+    return this.add({
+      task: 'A long way',
+      at_ms: Date.now() - count * 1_000,
+      max_steps: count,
+      events: longWay(count),
+    });
   }
 
   launch({ task, agent, labels, max_steps }, key) {
@@ -250,6 +310,14 @@ export class Runs {
   }
 
   list(search) {
+    if (this.many) {
+      const after = this.many.findIndex(({ id }) => id === search.get('cursor')) + 1;
+      const end = after + Number(search.get('limit') ?? 50);
+      return {
+        runs: this.many.slice(after, end),
+        next_cursor: end < this.many.length ? this.many[end - 1].id : null,
+      };
+    }
     const statuses = (search.get('status') ?? '').split(',').filter(Boolean);
     const q = (search.get('q') ?? '').toLowerCase();
     const agent = search.get('agent');
@@ -259,6 +327,7 @@ export class Runs {
       .map((run) => run.shown())
       .filter((run) => statuses.length === 0 || statuses.includes(run.status))
       .filter((run) => !agent || run.agent.name === agent)
+      .filter((run) => !search.get('owner') || run.owner === search.get('owner'))
       .filter((run) => run.task.toLowerCase().includes(q) || run.id.startsWith(q))
       .filter((run) => !cursor || run.id < cursor)
       .sort((a, b) => (a.id < b.id ? 1 : -1));
@@ -292,6 +361,20 @@ export class Runs {
       alive: true,
     });
     return { workers: ['w-7f3a', 'w-b21c', 'w-09de'].slice(0, this.workers).map(one) };
+  }
+
+  activity() {
+    const since = Date.now() - 3_600_000;
+    const counts = this.all
+      .filter((run) => run.created_ms > since)
+      .map((run) => ({
+        status: run.state.status,
+        finished_at: run.finished_ms
+          ? new Date(Math.floor(run.finished_ms / 60_000) * 60_000).toISOString()
+          : null,
+        runs: 1,
+      }));
+    return { since: new Date(since).toISOString(), counts };
   }
 
   owned() {

@@ -46,6 +46,7 @@ async function answer(state, request, response) {
   if (state.apiKey && !state.sessions.has(request.headers.cookie)) {
     return problem(response, 401, 'unauthorized', 'Sign in, or send the key as a bearer token');
   }
+  if (path === '/v1/changes') return changes(state, response);
   const given = request.method === 'POST' ? JSON.parse((await read(request)) || '{}') : {};
   const [, , what, id, verb] = path.split('/');
   if (what === 'runs' && id) return oneRun(state, { request, response, url, id, verb, given });
@@ -58,6 +59,7 @@ async function answer(state, request, response) {
     agents: () => ({ agents: state.runs.agents }),
     workers: () => state.runs.workerList(),
     queue: () => ({ due: 0, later: 0, oldest_ms: 0, owned: state.runs.owned() }),
+    activity: () => state.runs.activity(),
     system: () => ({
       version: '0.1.0',
       practice_model: true,
@@ -75,6 +77,8 @@ function oneRun(state, { request, response, url, id, verb, given }) {
   const run = state.runs.find(id);
   if (verb === undefined) return json(response, 200, run.shown());
   if (verb === 'lost-attempts') return json(response, 200, { lost_attempts: run.lost() });
+  if (verb === 'events' && url.pathname.endsWith('/prompt'))
+    return json(response, 200, run.prompt(Number(url.pathname.split('/')[5])));
   if (verb === 'context') return json(response, 200, { items: run.context() });
   if (verb !== 'events') return json(response, 200, state.runs.command(run, verb, given));
   const after = Number(request.headers['last-event-id'] ?? url.searchParams.get('after') ?? 0);
@@ -92,6 +96,18 @@ function oneRun(state, { request, response, url, id, verb, given }) {
   state.streams.add(response);
   response.on('close', () => {
     stop();
+    state.streams.delete(response);
+  });
+}
+
+function changes(state, response) {
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+  const tell = () => response.write('event: changed\ndata: {}\n\n');
+  tell();
+  const timer = setInterval(tell, 500);
+  state.streams.add(response);
+  response.on('close', () => {
+    clearInterval(timer);
     state.streams.delete(response);
   });
 }

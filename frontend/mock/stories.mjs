@@ -44,6 +44,7 @@ export const LIMITS = { tool_errors: 4, repeated_calls: 4, events: 50_000 };
 export const AGENTS = [
   {
     name: 'calculator',
+    digest: 'b7e3f1a09c5d2e48'.repeat(4),
     description: 'Solves arithmetic, word problems and equations, and asks for what is missing',
     instructions:
       'You solve mathematical tasks with the tools you are given.\n\nUse a tool for every calculation; never calculate yourself. When a number is missing, ask for it with ask_human. When you have the answer, call final_answer with a short sentence that gives it.',
@@ -54,6 +55,7 @@ export const AGENTS = [
   },
   {
     name: 'clerk',
+    digest: '51c09be2d7aa3f60'.repeat(4),
     description: 'Books entries into the ledger',
     instructions: 'You book entries. Each entry is booked once.',
     model: 'gpt-5-mini',
@@ -153,6 +155,92 @@ export function scriptFor(task) {
   return sum()[Symbol.iterator]();
 }
 
+/** A run that is over and one that asks, of nothing but `text`. */
+export function infected(text) {
+  const at_ms = Date.now() - 5_000;
+  const evil = call(text.slice(0, 500), JSON.stringify({ [text.slice(0, 500)]: text }));
+  const ask = call('ask_human', { question: text }, 'ask_human');
+  const labels = { [text.slice(0, 60)]: text.slice(0, 60) };
+  const reply = replied(1, [evil], { text, notes: [text.slice(0, 60)], model: text.slice(0, 60) });
+  const rows = [
+    { [text.slice(0, 40)]: text.slice(0, 100), b: 1 },
+    { [text.slice(0, 40)]: text.slice(0, 100), b: 2 },
+  ];
+  const second = call('look', '{}');
+  return [
+    {
+      task: text,
+      at_ms,
+      labels,
+      lost: [
+        {
+          worker: text.slice(0, 40),
+          epoch: 1,
+          attempt: 1,
+          version: 1,
+          after_ms: 9,
+          how: text.slice(0, 80),
+          blamed: false,
+        },
+      ],
+      events: [
+        [100, ...reply],
+        [5, 'tool_failed', { call: evil.id, error: text, took_ms: 1, attempt: 1 }],
+        [5, ...replied(2, [second])],
+        [5, ...returned(second, rows)],
+        [5, ...replied(3, [call('final_answer', { answer: text }, 'final_answer')], { text })],
+        [1, 'completed', { answer: text }],
+      ],
+    },
+    {
+      task: text,
+      at_ms,
+      labels,
+      events: [
+        [100, ...replied(1, [ask])],
+        [5, 'human_asked', { call: ask.id, question: text }],
+      ],
+    },
+  ];
+}
+
+export function gathered(texts) {
+  const turns = texts.flatMap((text, place) => {
+    const evil = call(text.slice(0, 200), JSON.stringify({ note: text }));
+    return [
+      [100, ...replied(place + 1, [evil], { text, notes: [text.slice(0, 60)] })],
+      [5, 'tool_failed', { call: evil.id, error: text, took_ms: 1, attempt: 1 }],
+    ];
+  });
+  return { task: 'All of it', at_ms: Date.now() - 60_000, max_steps: 1_000, events: turns };
+}
+
+/** The events of a run that goes on and on, but for its launch. */
+export function longWay(count) {
+  const events = [];
+  for (let turn = 1; events.length < count - 1; turn += 1) {
+    const add = call('sum_numbers', { a: turn, b: 1 });
+    events.push([700, ...replied(turn, [add], turn % 7 === 0 ? { text: `By now it is **${turn}**.` } : {})]);
+    if (events.length < count - 1) events.push([20, ...returned(add, turn + 1)]);
+  }
+  return events;
+}
+
+/** A run in which a tool gave back `text`, and the model repeated it. */
+export function swollen(text) {
+  const look = call('look', '{}');
+  return {
+    task: 'Read it to me',
+    at_ms: Date.now() - 5_000,
+    events: [
+      [100, ...replied(1, [look])],
+      [5, ...returned(look, text)],
+      [5, ...replied(2, [call('final_answer', { answer: '' }, 'final_answer')])],
+      [1, 'completed', { answer: text }],
+    ],
+  };
+}
+
 export const HOSTILE = [
   '<script>window.pwned = 1</script><img src=x onerror="window.pwned = 1">',
   '[click](javascript:alert(1)) ![x](http://evil.example/x.png)',
@@ -160,6 +248,60 @@ export const HOSTILE = [
   'zero\u200Bwidth \u001b[31mred\u001b[0m \u0000 nul',
   'a'.repeat(400),
 ];
+
+/** A run that lost a worker on its way, and answers at some length. */
+function report() {
+  const list = call('list_invoices', { status: 'open' });
+  const late = call('days_late', { invoices: [2201, 2207, 2190], as_of: '2026-11-23' });
+  const found = [
+    { invoice: 2190, customer: 'Noether & Sons', amount: 1250, due: '2026-10-30' },
+    { invoice: 2201, customer: 'Ada Lovelace', amount: 120.5, due: '2026-12-01' },
+    { invoice: 2207, customer: 'Curie Labs', amount: 80, due: '2026-12-14' },
+  ];
+  const answer = [
+    'Three invoices are open, **1,450.50 €** in all. One is late.',
+    '',
+    '| invoice | customer | amount | due |',
+    '|---|---|---|---|',
+    ...found.map((one) => `| ${one.invoice} | ${one.customer} | ${one.amount} € | ${one.due} |`),
+    '',
+    '1. Remind *Noether & Sons* about invoice `2190`: it is **24 days** late.',
+    '2. Nothing else is due before December.',
+  ].join('\n');
+  return {
+    task: 'Which invoices are open, and whom do we remind?',
+    agent: 'clerk',
+    at_ms: minutes(9),
+    lost: [
+      {
+        worker: 'w-09de',
+        epoch: 1,
+        attempt: 1,
+        version: 3,
+        after_ms: 1_200,
+        how: 'signal 9 (SIGKILL)',
+        blamed: false,
+      },
+      {
+        worker: 'w-b21c',
+        epoch: 2,
+        attempt: 2,
+        version: 3,
+        after_ms: 2_600,
+        how: 'its lease lapsed',
+        blamed: false,
+      },
+    ],
+    events: [
+      [900, ...replied(1, [list], { took_ms: 840, text: 'I will look at the open invoices first.' })],
+      [350, ...returned(list, found, 340)],
+      [4_200, ...replied(2, [late], { took_ms: 1_350, attempt: 3, tries: 2 })],
+      [120, ...returned(late, { 2190: 24, 2201: -8, 2207: -21 }, 110)],
+      [1_900, ...replied(3, [call('final_answer', { answer }, 'final_answer')], { took_ms: 1_870 })],
+      [3, 'completed', { answer }],
+    ],
+  };
+}
 
 const minutes = (n) => Date.now() - n * 60_000;
 
@@ -247,6 +389,7 @@ export function history() {
         [400, 'paused'],
       ],
     },
+    report(),
     {
       task: 'Divide one by zero, then find the customer',
       at_ms: minutes(75),

@@ -2,7 +2,7 @@ import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { makeQueryClient, Providers } from '@/app/providers';
-import { makeRouter } from '@/app/router';
+import { makeRouter, preloadPages } from '@/app/router';
 import './styles.css';
 
 const root = document.getElementById('root');
@@ -14,4 +14,6 @@ if (root) {
       </Providers>
     </StrictMode>,
   );
+  // Safari knows no idle callback.
+  setTimeout(() => void preloadPages(), 1_500);
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::served::Served;
-use crate::shell::{Done, cmd, root, run, run_and_read};
+use crate::shell::{Done, cmd, root, run, run_and_read, target};
 use crate::{arrows, chromium, frontend, packages, tools};
 
 /// Tests that a runner counted.
@@ -149,6 +149,8 @@ fn browser() -> Outcome {
     };
     let mut e2e = frontend::npm("run e2e");
     e2e.env("PITON_URL", format!("http://{}", served.address)).env("CHROMIUM_PATH", chromium);
+    // Some tests kill a server of their own.
+    e2e.env("PITON_BIN", target().join("debug/piton"));
     let outcome = counted(&mut e2e, plain);
     if outcome.done.is_err() {
         println!("the server's log:\n{}", served.log());

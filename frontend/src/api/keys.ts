@@ -1,6 +1,9 @@
 /** Under which name each answer is kept; a change names what it makes stale. */
 export const keys = {
   runs: ['runs'] as const,
+  list: (name: string) => ['list', name] as const,
+  held: (worker: string) => ['runs', 'held', worker] as const,
+  prompt: (id: string, event: number) => ['prompt', id, event] as const,
   run: (id: string) => ['run', id] as const,
   lost: (id: string, epoch: number, status: string) => ['lost', id, epoch, status] as const,
   context: (id: string, version: number) => ['context', id, version] as const,
@@ -9,8 +12,6 @@ export const keys = {
   agents: ['agents'] as const,
   workers: ['workers'] as const,
   queue: ['queue'] as const,
+  activity: ['activity'] as const,
   system: ['system'] as const,
 };
-
-/** How often lists are asked for again while somebody looks at them. */
-export const POLL_MS = 2_000;

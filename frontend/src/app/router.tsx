@@ -1,14 +1,16 @@
-import { createRootRoute, createRoute, createRouter, Link, type RouterHistory } from '@tanstack/react-router';
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  Link,
+  lazyRouteComponent,
+  type RouterHistory,
+} from '@tanstack/react-router';
 import { Compass } from 'lucide-react';
 import { Card } from '@/components/card';
 import { Empty, Page } from '@/components/page';
 import { ProblemNotice } from '@/components/problem';
-import { AgentsPage } from './pages/agents';
 import { HomePage } from './pages/home';
-import { InboxPage } from './pages/inbox';
-import { RunPage } from './pages/run';
-import { RunsPage } from './pages/runs';
-import { SystemPage } from './pages/system';
 import { Shell } from './shell';
 
 const root = createRootRoute({
@@ -36,18 +38,36 @@ const text = (value: unknown) => (typeof value === 'string' && value !== '' ? va
 const present = <T extends object>(search: T) =>
   Object.fromEntries(Object.entries(search).filter(([, value]) => value !== undefined)) as T;
 
+// The first page is there at once, the others when the browser has nothing else to do.
+const RunsPage = lazyRouteComponent(() => import('./pages/runs'), 'RunsPage');
+const RunPage = lazyRouteComponent(() => import('./pages/run'), 'RunPage');
+const InboxPage = lazyRouteComponent(() => import('./pages/inbox'), 'InboxPage');
+const AgentsPage = lazyRouteComponent(() => import('./pages/agents'), 'AgentsPage');
+const SystemPage = lazyRouteComponent(() => import('./pages/system'), 'SystemPage');
+
+/** Loads the pages that were not asked for yet, so that going there takes no time. */
+export const preloadPages = () =>
+  Promise.allSettled([RunPage, RunsPage, InboxPage, AgentsPage, SystemPage].map((page) => page.preload?.()));
+
 const home = createRoute({ getParentRoute: () => root, path: '/', component: HomePage });
 
 const runs = createRoute({
   getParentRoute: () => root,
   path: '/runs',
   component: RunsPage,
-  validateSearch: (search: Record<string, unknown>): { status?: string; q?: string; agent?: string } =>
-    present({ status: text(search['status']), q: text(search['q']), agent: text(search['agent']) }) as object,
+  validateSearch: (
+    search: Record<string, unknown>,
+  ): { status?: string; q?: string; agent?: string; owner?: string } =>
+    present({
+      status: text(search['status']),
+      q: text(search['q']),
+      agent: text(search['agent']),
+      owner: text(search['owner']),
+    }) as object,
 });
 
-type View = 'story' | 'events' | 'context';
-const VIEWS: readonly unknown[] = ['story', 'events', 'context'] satisfies View[];
+type View = 'story' | 'time' | 'events' | 'context';
+const VIEWS: readonly unknown[] = ['story', 'time', 'events', 'context'] satisfies View[];
 
 const run = createRoute({
   getParentRoute: () => root,

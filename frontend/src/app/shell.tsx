@@ -1,14 +1,19 @@
 import { useQuery } from '@tanstack/react-query';
-import { Link, Outlet } from '@tanstack/react-router';
+import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import clsx from 'clsx';
-import { Bot, Home, Inbox, ListTree, type LucideIcon, Monitor, Moon, Server, Sun } from 'lucide-react';
-import { useEffect, useRef } from 'react';
+import { Command, type LucideIcon, Monitor, Moon, Radio, RefreshCw, Sun } from 'lucide-react';
+import { lazy, Suspense, useEffect, useRef, useState } from 'react';
+import { useChanges } from '@/api/changes';
+import { useLinkPhase } from '@/api/link';
 import { useLocked } from '@/api/session';
 import { Mark } from '@/components/mark';
 import { inboxQuery } from '@/features/inbox/api/inbox';
+import { useNotifications } from '@/features/inbox/notify';
 import { Login } from '@/features/session/components/login';
 import { HealthBanner } from '@/features/system/components/banners';
+import { useHotkeys } from '@/lib/hotkeys';
 import { chooseTheme, THEMES, type Theme, useTheme } from '@/lib/theme';
+import { PLACES } from './places';
 
 /** The frame around every page. Where the server asks for a key, the page waits as it was, out of reach. */
 export function Shell() {
@@ -23,7 +28,25 @@ export function Shell() {
   );
 }
 
+// Not needed before somebody asks for it.
+const Commands = lazy(() => import('./commands').then((module) => ({ default: module.Commands })));
+const KeysDialog = lazy(() => import('./commands').then((module) => ({ default: module.KeysDialog })));
+
 function Frame() {
+  const navigate = useNavigate();
+  const [open, setOpen] = useState<'commands' | 'keys' | null>(null);
+  // A run's page has a stream of its own.
+  const isOnRun = useRouterState({ select: ({ location }) => /^\/runs\/./.test(location.pathname) });
+  useChanges(!isOnRun);
+  useHotkeys({
+    'mod+k': () => setOpen('commands'),
+    '?': () => setOpen('keys'),
+    '/': () =>
+      void navigate({ to: '/runs' }).then(() =>
+        document.querySelector<HTMLElement>('[type=search]')?.focus(),
+      ),
+    ...Object.fromEntries(PLACES.map(({ to, key }) => [`g ${key}`, () => void navigate({ to })])),
+  });
   return (
     <div className="min-h-dvh max-md:pb-16 md:pl-14 lg:pl-52">
       <a
@@ -32,28 +55,27 @@ function Frame() {
       >
         Skip to content
       </a>
-      <Navigation />
+      <Navigation isOnRun={isOnRun} onCommands={() => setOpen('commands')} />
       <main id="content" tabIndex={-1} className="outline-none">
         <div className="mx-auto max-w-6xl px-4 pt-4 empty:hidden sm:px-6">
           <HealthBanner />
+          {!isOnRun && <LostLink />}
         </div>
         <Outlet />
       </main>
+      <Suspense>
+        {open === 'commands' && <Commands onClose={() => setOpen(null)} />}
+        {open === 'keys' && <KeysDialog onClose={() => setOpen(null)} />}
+      </Suspense>
     </div>
   );
 }
 
-const PLACES: { to: '/' | '/runs' | '/inbox' | '/agents' | '/system'; label: string; Icon: LucideIcon }[] = [
-  { to: '/', label: 'Home', Icon: Home },
-  { to: '/runs', label: 'Runs', Icon: ListTree },
-  { to: '/inbox', label: 'Inbox', Icon: Inbox },
-  { to: '/agents', label: 'Agents', Icon: Bot },
-  { to: '/system', label: 'System', Icon: Server },
-];
-
 /** A column of words on a wide screen, of icons on a tablet, a bar under the thumb on a phone. */
-function Navigation() {
-  const waiting = useQuery(inboxQuery).data?.items.length ?? 0;
+function Navigation({ isOnRun, onCommands }: { isOnRun: boolean; onCommands: () => void }) {
+  const items = useQuery(inboxQuery).data?.items;
+  const waiting = items?.length ?? 0;
+  useNotifications(items);
   useTitleCount(waiting);
   return (
     <nav
@@ -93,10 +115,55 @@ function Navigation() {
           {to === '/inbox' && waiting > 0 && <Count of={waiting} />}
         </Link>
       ))}
-      <div className="mt-auto max-md:hidden">
+      <div className="mt-auto flex flex-col gap-0.5 max-md:hidden">
+        {!isOnRun && <LinkState />}
+        <button
+          type="button"
+          title="Go to, or do (Ctrl K)"
+          onClick={onCommands}
+          className="flex h-8 w-full items-center gap-2.5 rounded-md px-3 text-sm text-muted hover:bg-hover hover:text-ink"
+        >
+          <Command aria-hidden className="size-4 shrink-0" />
+          <span className="md:max-lg:sr-only">Commands</span>
+          <kbd className="ml-auto font-sans text-xs text-faint max-lg:hidden">Ctrl K</kbd>
+        </button>
         <ThemeButton />
       </div>
     </nav>
+  );
+}
+
+/** On a phone, where the navigation has no room for it. */
+function LostLink() {
+  if (useLinkPhase() !== 'reconnecting') return null;
+  return (
+    <p
+      role="status"
+      className="mt-2 rounded-md bg-limit-soft px-3 py-1.5 text-sm font-medium text-limit md:hidden"
+    >
+      Reconnecting…
+    </p>
+  );
+}
+
+/** Whether lists are live. A page of a run says it of its own stream. */
+function LinkState() {
+  const phase = useLinkPhase();
+  if (phase !== 'live' && phase !== 'reconnecting') return null;
+  const isLive = phase === 'live';
+  const Icon = isLive ? Radio : RefreshCw;
+  return (
+    <p
+      role="status"
+      data-link={phase}
+      className={clsx(
+        'flex h-8 items-center gap-2.5 rounded-md px-3 text-sm',
+        isLive ? 'text-ok' : 'bg-limit-soft font-medium text-limit',
+      )}
+    >
+      <Icon aria-hidden className={clsx('size-4 shrink-0', !isLive && 'motion-safe:animate-spin')} />
+      <span className="md:max-lg:sr-only">{isLive ? 'Connected' : 'Reconnecting…'}</span>
+    </p>
   );
 }
 

@@ -25,7 +25,11 @@ export function Dialog({ title, onClose, shape = 'box', children }: DialogProps)
   useEffect(() => {
     const element = dialog.current;
     const before = document.activeElement;
-    if (element && !element.open) element.showModal();
+    if (element && !element.open) {
+      element.showModal();
+      // The browser takes the first button; who has to type wants the field.
+      element.querySelector<HTMLElement>('input, textarea')?.focus();
+    }
     return () => {
       element?.close();
       if (before instanceof HTMLElement) before.focus();

@@ -12,6 +12,7 @@ import {
   ShieldAlert,
   TriangleAlert,
 } from 'lucide-react';
+import { useIsStale } from '@/api/link';
 import type { Status } from '@/api/types';
 
 interface Look {
@@ -111,32 +112,34 @@ const lookOf = (status: Status): Look =>
     fill: 'bg-off-soft',
   };
 
+/** Grey and still while it may have been overtaken. */
 export function StatusIcon({ status, className }: { status: Status; className?: string }) {
   const { Icon, ink, turns } = lookOf(status);
+  const isStale = useIsStale();
   return (
     <Icon
       aria-hidden
       className={clsx(
         'size-4 shrink-0',
-        ink,
-        turns && 'motion-safe:animate-[spin_2.4s_linear_infinite]',
+        isStale ? 'text-off' : ink,
+        turns && !isStale && 'motion-safe:animate-[spin_2.4s_linear_infinite]',
         className,
       )}
     />
   );
 }
 
-export function StatusBadge({ status, stale = false }: { status: Status; stale?: boolean }) {
+export function StatusBadge({ status }: { status: Status }) {
   const { label, meaning, ink, fill } = lookOf(status);
+  const isStale = useIsStale();
   return (
     <span
-      title={meaning}
+      title={isStale ? `Last known: ${meaning}` : meaning}
       data-status={status}
+      data-stale={isStale || undefined}
       className={clsx(
         'inline-flex h-6 items-center gap-1.5 rounded-full pr-2.5 pl-1.5 text-xs font-medium whitespace-nowrap',
-        ink,
-        fill,
-        stale && 'opacity-60 grayscale',
+        isStale ? 'bg-off-soft text-off' : [ink, fill],
       )}
     >
       <StatusIcon status={status} className="size-3.5" />
@@ -148,7 +151,7 @@ export function StatusBadge({ status, stale = false }: { status: Status; stale?:
 /** The status in its words, where its icon stands apart. */
 export function StatusWord({ status }: { status: Status }) {
   const { label, ink } = lookOf(status);
-  return <span className={ink}>{label}</span>;
+  return <span className={useIsStale() ? 'text-off' : ink}>{label}</span>;
 }
 
 export const statusLabel = (status: Status): string => lookOf(status).label;

@@ -87,7 +87,7 @@ export function ShowAll({ shown, hidden, isOpen, wasClipped, showMore, showLess 
   );
 }
 
-function TextButton({ onClick, children }: { onClick: () => void; children: string }) {
+export function TextButton({ onClick, children }: { onClick: () => void; children: string }) {
   return (
     <button type="button" onClick={onClick} className="font-medium text-accent hover:underline">
       {children}

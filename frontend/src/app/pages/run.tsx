@@ -1,9 +1,10 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
-import { ChevronRight, SearchX } from 'lucide-react';
+import { ArrowDown, ChevronRight, SearchX } from 'lucide-react';
+import { lazy, Suspense } from 'react';
 import { problemOf } from '@/api/problem';
 import type { LostAttempt, Run } from '@/api/types';
-import { ButtonLink } from '@/components/button';
+import { Button, ButtonLink } from '@/components/button';
 import { Card } from '@/components/card';
 import { Empty, Loading, useTitle } from '@/components/page';
 import { ProblemNotice } from '@/components/problem';
@@ -17,13 +18,22 @@ import { runQuery } from '@/features/run/api/run';
 import { type RunStream, useRunStream } from '@/features/run/api/stream';
 import { useRunActions } from '@/features/run/components/actions';
 import { ConnectionState } from '@/features/run/components/connection';
-import { ContextView } from '@/features/run/components/context-view';
 import { EventLog } from '@/features/run/components/event-log';
-import { Inspector } from '@/features/run/components/inspector';
 import { Outcome } from '@/features/run/components/outcome';
 import { RunFacts } from '@/features/run/components/run-facts';
 import { Story } from '@/features/run/components/story';
 import { oneLine } from '@/lib/untrusted';
+
+// Most readers need none of these.
+const ContextView = lazy(() =>
+  import('@/features/run/components/context-view').then((module) => ({ default: module.ContextView })),
+);
+const Inspector = lazy(() =>
+  import('@/features/run/components/inspector').then((module) => ({ default: module.Inspector })),
+);
+const Waterfall = lazy(() =>
+  import('@/features/run/components/waterfall').then((module) => ({ default: module.Waterfall })),
+);
 
 const route = getRouteApi('/runs/$id');
 
@@ -76,7 +86,7 @@ function OneRun({ id }: { id: string }) {
               </span>
             </summary>
             <div className="border-t border-line p-4">
-              <RunFacts run={run} />
+              <RunFacts run={run} task={stream.timeline.task} />
             </div>
           </details>
           <Views run={run} stream={stream} lost={lost} />
@@ -84,12 +94,16 @@ function OneRun({ id }: { id: string }) {
         <aside aria-label="Details" className="max-xl:hidden">
           <div className="sticky top-7">
             <Card title="Details">
-              <RunFacts run={run} />
+              <RunFacts run={run} task={stream.timeline.task} />
             </Card>
           </div>
         </aside>
       </div>
-      {event !== undefined && <Inspector events={stream.timeline.events} id={event} version={run.version} />}
+      {event !== undefined && (
+        <Suspense>
+          <Inspector runId={id} timeline={stream.timeline} lost={lost} id={event} version={run.version} />
+        </Suspense>
+      )}
     </div>
   );
 }
@@ -97,7 +111,6 @@ function OneRun({ id }: { id: string }) {
 function Header({ run, task, stream }: { run: Run; task: string; stream: RunStream }) {
   const navigate = useNavigate();
   const { buttons, trouble } = useRunActions(run);
-  const isStale = stream.connection.phase === 'reconnecting' || stream.connection.phase === 'refused';
   return (
     <header className="flex min-w-0 flex-col gap-3">
       <nav aria-label="Where you are" className="flex items-center gap-1 text-xs text-muted">
@@ -113,7 +126,7 @@ function Header({ run, task, stream }: { run: Run; task: string; stream: RunStre
       <div className="flex min-w-0 flex-wrap items-center justify-between gap-x-4 gap-y-3">
         <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
           <span role="status">
-            <StatusBadge status={run.status} stale={isStale} />
+            <StatusBadge status={run.status} />
           </span>
           <ConnectionState connection={stream.connection} isOver={isOver(run)} />
         </div>
@@ -140,22 +153,40 @@ function Views({ run, stream, lost }: { run: Run; stream: RunStream; lost: LostA
   const { timeline } = stream;
   return (
     <section className="flex min-w-0 flex-col gap-4">
-      <div className="border-b border-line">
+      <div className="flex items-end justify-between gap-2 border-b border-line">
         <Tabs
           label="Views of this run"
           current={view}
           tabs={[
             { key: 'story', label: 'Story', search: {} },
+            { key: 'time', label: 'Time', search: { view: 'time' } },
             { key: 'events', label: 'Events', count: timeline.events.length, search: { view: 'events' } },
             { key: 'context', label: 'What the model sees', search: { view: 'context' } },
           ]}
         />
+        {view === 'story' && timeline.entries.length > 8 && (
+          <span className="shrink-0 pb-1 max-sm:hidden">
+            <Button look="quiet" small Icon={ArrowDown} onClick={toLatest}>
+              Latest
+            </Button>
+          </span>
+        )}
       </div>
+      <Suspense fallback={<Loading />}>
+        {view === 'time' && <Waterfall timeline={timeline} run={run} lost={lost} />}
+        {view === 'context' && <ContextView run={run} />}
+      </Suspense>
       {view === 'events' && <EventLog events={timeline.events} />}
-      {view === 'context' && <ContextView run={run} />}
       {view === 'story' && <Story timeline={timeline} run={run} lost={lost} />}
     </section>
   );
+}
+
+/** Where the story stands now. What lies between is measured on the way, so the end may move: it is gone to twice. */
+function toLatest() {
+  const go = () => scrollTo({ top: document.documentElement.scrollHeight });
+  go();
+  requestAnimationFrame(() => requestAnimationFrame(go));
 }
 
 function NoRun({ error, retry }: { error: unknown; retry: () => void }) {

@@ -9,6 +9,8 @@ import { ProblemNotice } from '@/components/problem';
 import { useLogout } from '@/features/session/api/session';
 import { queueQuery, systemQuery, workersQuery } from '@/features/system/api/system';
 import { PracticeWords } from '@/features/system/components/banners';
+import { PaceCard } from '@/features/system/components/pace-card';
+import { QuarantineCard } from '@/features/system/components/quarantine-card';
 import { WorkerTable } from '@/features/system/components/worker-table';
 import { duration } from '@/lib/time';
 import { ThemeButton } from '../shell';
@@ -50,6 +52,8 @@ export function SystemPage() {
       <Card flush title="Workers">
         {workers.data ? <WorkerTable workers={workers.data.workers} /> : <Loading rows={2} />}
       </Card>
+      <PaceCard />
+      <QuarantineCard />
       <div className="grid gap-5 lg:grid-cols-2">
         <Card title="Store">
           {system.data && (

@@ -226,21 +226,34 @@ describe('withLost', () => {
   );
   const told = (...args: Parameters<typeof withLost>) =>
     withLost(...args).map((entry) =>
-      entry.kind === 'lost' ? `w-${entry.attempt.epoch}→${entry.next}` : entry.id,
+      entry.kind === 'lost' ? `w-${entry.attempt.epoch}→${entry.next} ${entry.heir}` : entry.id,
     );
 
-  it('puts each attempt after what had happened by then, and says which one went on', () => {
-    expect(told(story.entries, [lost(1, 1, 1), lost(2, 2, 1), lost(3, 3, 3)], 4)).toEqual([
-      'w-1→2',
-      'w-2→3',
+  it('puts each attempt after what had happened by then, and says which one went on, and by whom', () => {
+    expect(told(story, [lost(1, 1, 1), lost(2, 2, 1), lost(3, 3, 3)], 4, 'w-9')).toEqual([
+      'w-1→2 w-2',
+      'w-2→3 w-3',
       2,
-      'w-3→4',
+      'w-3→4 w-9',
       4,
     ]);
   });
 
   it('says of the last one that nobody went on yet', () => {
-    expect(told(story.entries, [lost(2, 1, 4)], 2)).toEqual([2, 4, 'w-2→null']);
-    expect(told([], [], 0)).toEqual([]);
+    expect(told(story, [lost(2, 1, 4)], 2, null)).toEqual([2, 4, 'w-2→null null']);
+    expect(told(EMPTY, [], 0, null)).toEqual([]);
+  });
+
+  it('knows who went on from a call that was begun, and after how long the end was noticed', () => {
+    const begun = fold(
+      EMPTY,
+      events(launched, replied(call('1')), [
+        'tool_started',
+        { call: '1', arguments_hash: '', worker: 'w-7', epoch: 5, attempt: 2, at_ms: 0 },
+      ]),
+    );
+    const after = Date.parse(begun.events[1]?.at ?? '') + 1_200;
+    const [, attempt] = withLost(begun, [{ ...lost(4, 1, 2), at: new Date(after).toISOString() }], 9, null);
+    expect(attempt).toMatchObject({ kind: 'lost', next: 2, heir: 'w-7', after_ms: 1_200 });
   });
 });

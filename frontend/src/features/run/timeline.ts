@@ -88,6 +88,10 @@ export interface Lost {
   attempt: LostAttempt;
   /** The attempt that went on; null while there is none. */
   next: number | null;
+  /** The worker that went on, where something tells. */
+  heir: string | null;
+  /** How long after the last event its end was noticed. */
+  after_ms: number | null;
 }
 
 export interface Timeline {
@@ -104,19 +108,43 @@ export interface Timeline {
 
 /**
  * The entries with the attempts that were lost, each after the last thing that had happened by then. `epoch` is the
- * run's: it tells whether somebody took the run since the last of them.
+ * run's, held by `owner`: they tell whether somebody took the run since the last of them, and who.
  */
-export function withLost(entries: Entry[], lost: LostAttempt[], epoch: number): (Entry | Lost)[] {
+export function withLost(
+  { entries, events }: Pick<Timeline, 'entries' | 'events'>,
+  lost: LostAttempt[],
+  epoch: number,
+  owner: string | null,
+): (Entry | Lost)[] {
+  if (lost.length === 0) return entries;
   const told: (Entry | Lost)[] = [];
+  const holders = holdersOf(events, lost);
+  if (owner !== null) holders.set(epoch, owner);
   const left = lost.map((attempt, place): Lost => {
     const later = lost[place + 1]?.attempt ?? attempt.attempt + 1;
-    return { kind: 'lost', attempt, next: epoch > attempt.epoch ? later : null };
+    const before = events[attempt.version - 1];
+    return {
+      kind: 'lost',
+      attempt,
+      next: epoch > attempt.epoch ? later : null,
+      heir: holders.get(attempt.epoch + 1) ?? null,
+      after_ms: before ? Math.max(0, Date.parse(attempt.at) - Date.parse(before.at)) : null,
+    };
   });
   for (const entry of entries) {
     while (left[0] && left[0].attempt.version < entry.id) told.push(left.shift() as Lost);
     told.push(entry);
   }
   return [...told, ...left];
+}
+
+/** Which worker held the run under which epoch, as far as it was recorded. */
+function holdersOf(events: RunEvent[], lost: LostAttempt[]): Map<number, string> {
+  const holders = new Map(lost.map(({ epoch, worker }) => [epoch, worker]));
+  for (const event of events) {
+    if (event.type === 'tool_started') holders.set(event.data.epoch, event.data.worker);
+  }
+  return holders;
 }
 
 export const EMPTY: Timeline = {

@@ -1,9 +1,9 @@
-import { screen, waitFor } from '@testing-library/react';
+import { screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { describe, expect, it } from 'vitest';
 import { openPage } from '@/test/page';
 import { type Asked, problem, RUN, serve } from '@/test/server';
-import { listOf, viewOf } from './api/runs';
+import { viewOf } from './api/runs';
 
 const AGENTS = {
   'GET /v1/agents': () => ({ body: { agents: [{ name: 'calculator' }, { name: 'clerk' }] } }),
@@ -23,7 +23,7 @@ describe('the list of runs', () => {
       status: 'failed,max_steps_reached,quarantined',
       q: 'invoice',
       agent: 'clerk',
-      limit: '50',
+      limit: '100',
     });
   });
 
@@ -46,19 +46,58 @@ describe('the list of runs', () => {
     );
   });
 
-  it('loads more by cursor, and lists no run twice', async () => {
-    const second = { ...RUN, id: 'second', task: 'Second' };
+  it('reads on by cursor before the end is reached, and lists no run twice', async () => {
+    const runs = Array.from({ length: 150 }, (_, place) => ({
+      ...RUN,
+      id: `r-${999 - place}`,
+      task: `Task ${place}`,
+    }));
     const log = serve({
-      'GET /v1/runs': ({ search }) =>
-        search.get('cursor') === 'next' ? page([RUN, second]) : page([RUN], 'next'),
+      'GET /v1/runs': ({ search }) => {
+        const after = runs.findIndex(({ id }) => id === search.get('cursor'));
+        return page(runs.slice(after + 1, after + 101), after + 101 < runs.length ? 'more' : null);
+      },
     });
     openPage('/runs');
-    await userEvent.click(await screen.findByRole('button', { name: 'Load more' }));
-    // Once in the table, once in the lines for a phone.
-    expect(await screen.findAllByText('Second')).toHaveLength(2);
-    expect(screen.getAllByText(RUN.task)).toHaveLength(2);
-    expect(lastAsked(log)).toMatchObject({ cursor: 'next' });
-    expect(screen.queryByRole('button', { name: 'Load more' })).toBeNull();
+    expect(await screen.findByText('150 runs')).toBeInTheDocument();
+    expect(screen.getAllByText('Task 0')).toHaveLength(1);
+    expect(log.some(({ search }) => search.get('cursor') === 'r-900')).toBe(true);
+    expect(screen.getAllByRole('row').length).toBeLessThan(60);
+  });
+
+  it('cancels those that are chosen, and says which could not be', async () => {
+    const runs = ['c', 'b', 'a'].map((id) => ({ ...RUN, id, task: `Task ${id}` }));
+    const log = serve({
+      'GET /v1/runs': () => page(runs),
+      'POST /v1/runs/c/cancel': () => ({ body: runs[0] }),
+      'POST /v1/runs/a/cancel': () => problem(409, 'wrong-status', 'It is over'),
+    });
+    openPage('/runs');
+    await userEvent.click(await screen.findByLabelText('Choose Task c'));
+    await userEvent.click(screen.getByLabelText('Choose Task a'));
+    const bar = within(screen.getByRole('region', { name: 'Chosen runs' }));
+    expect(bar.getByRole('status')).toHaveTextContent('2 runs chosen');
+    await userEvent.click(bar.getByRole('button', { name: 'Cancel' }));
+    await userEvent.click(screen.getByRole('button', { name: 'Cancel them' }));
+    await waitFor(() =>
+      expect(bar.getByRole('status')).toHaveTextContent('1 cancelled, 1 could not be cancelled any more'),
+    );
+    const told = log.filter(({ method }) => method === 'POST').map(({ path }) => path);
+    expect(told.sort()).toEqual(['/v1/runs/a/cancel', '/v1/runs/c/cancel']);
+  });
+
+  it('keeps a filter under a name', async () => {
+    serve({ 'GET /v1/runs': () => page([RUN]) });
+    const { router } = openPage('/runs?q=invoice');
+    await userEvent.click(await screen.findByRole('button', { name: 'Save this view' }));
+    const name = screen.getByLabelText('Its name');
+    await userEvent.clear(name);
+    await userEvent.type(name, 'Bills{Enter}');
+    await router.navigate({ to: '/runs' });
+    await userEvent.click(await screen.findByRole('link', { name: 'Bills' }));
+    expect(router.state.location.href).toBe('/runs?q=invoice');
+    await userEvent.click(screen.getByRole('button', { name: 'Forget the view Bills' }));
+    expect(screen.queryByRole('link', { name: 'Bills' })).toBeNull();
   });
 
   it('tells a search without a match from a server without a run', async () => {
@@ -83,12 +122,5 @@ describe('views', () => {
     expect(viewOf('undecided,waiting_human_input')).toBe('you');
     expect(viewOf('paused')).toBe('paused');
     expect(viewOf('paused,failed')).toBe('own');
-  });
-
-  it('join pages into one list', () => {
-    expect(listOf([{ runs: [RUN] }, { runs: [RUN, { ...RUN, id: 'b' }] }]).map((run) => run.id)).toEqual([
-      RUN.id,
-      'b',
-    ]);
   });
 });

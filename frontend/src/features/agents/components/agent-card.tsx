@@ -1,6 +1,7 @@
 import type { ReactNode } from 'react';
 import type { Agent, Limits, ToolSpec } from '@/api/types';
 import { Card } from '@/components/card';
+import { CopyButton } from '@/components/copy';
 import { Facts, Tag } from '@/components/facts';
 import { Prose, Untrusted } from '@/components/text';
 
@@ -58,6 +59,15 @@ export function AgentCard({
               ['Step limit', agent.max_steps],
               ['Event limit', COUNT.format(agent.limits.events)],
               ['Asks when stuck', stuckText(agent.limits)],
+              [
+                'Digest',
+                <span key="d" className="-my-1 flex items-center gap-1">
+                  <code className="text-xs" title={agent.digest}>
+                    {agent.digest.slice(0, 12)}…
+                  </code>
+                  <CopyButton text={agent.digest} label="Copy the digest" iconOnly />
+                </span>,
+              ],
             ]}
           />
           <div className="min-w-0">

@@ -1,12 +1,13 @@
 import { queryOptions, useMutation, useQueryClient } from '@tanstack/react-query';
 import { api, body } from '@/api/client';
-import { keys, POLL_MS } from '@/api/keys';
+import { keys } from '@/api/keys';
+import { pollMs } from '@/api/link';
 import type { Run } from '@/api/types';
 
 export const inboxQuery = queryOptions({
   queryKey: keys.inbox,
   queryFn: ({ signal }) => body(api.GET('/v1/inbox', { signal })),
-  refetchInterval: POLL_MS,
+  refetchInterval: pollMs,
 });
 
 export type Reply =

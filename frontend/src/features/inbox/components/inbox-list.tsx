@@ -1,6 +1,6 @@
 import { Link } from '@tanstack/react-router';
 import { Inbox, MessageCircleQuestionMark, TriangleAlert } from 'lucide-react';
-import { useState } from 'react';
+import { useCallback, useState } from 'react';
 import type { InboxItem } from '@/api/types';
 import { Card, Notice } from '@/components/card';
 import { Empty } from '@/components/page';
@@ -8,13 +8,20 @@ import { Ago } from '@/components/time';
 import { oneLine } from '@/lib/untrusted';
 import { titleOf } from '../title';
 import { QuestionForm, type Said } from './question-form';
+import { RunTail } from './run-tail';
 import { SaidNotice } from './said-notice';
 
 /** Every open question and unknown outcome, the longest waiting first, each to be answered where it stands. */
 export function InboxList({ items }: { items: InboxItem[] }) {
   const [said, setSaid] = useState<Said | null>(null);
+  const onSaid = useCallback((next: Said) => {
+    setSaid(next);
+    // The next one is at hand: whoever answers by keyboard goes on.
+    if (next.how === 'sent')
+      requestAnimationFrame(() => document.querySelector<HTMLElement>('main [data-stop]')?.focus());
+  }, []);
   const open = items.filter(({ question }) => question.id !== said?.questionId);
-  const oldestFirst = open.sort((a, b) => a.asked_at.localeCompare(b.asked_at));
+  const oldestFirst = [...open].sort((a, b) => a.asked_at.localeCompare(b.asked_at));
   return (
     <>
       {said && <SaidNotice said={said} link={<RunLink runId={said.runId} />} />}
@@ -26,7 +33,7 @@ export function InboxList({ items }: { items: InboxItem[] }) {
         </Card>
       )}
       {oldestFirst.map((item) => (
-        <InboxEntry key={item.question.id} item={item} onSaid={setSaid} />
+        <InboxEntry key={item.question.id} item={item} onSaid={onSaid} />
       ))}
     </>
   );
@@ -63,6 +70,7 @@ function InboxEntry({ item, onSaid }: { item: InboxItem; onSaid: (said: Said) =>
       <p className="mb-2 truncate text-sm text-muted" title={oneLine(item.task)}>
         Task: {oneLine(item.task)}
       </p>
+      <RunTail runId={item.run_id} />
       <QuestionForm runId={item.run_id} question={item.question} onSaid={onSaid} />
     </Notice>
   );

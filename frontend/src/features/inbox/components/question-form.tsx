@@ -7,6 +7,7 @@ import { Facts, Key } from '@/components/facts';
 import { Field, TextArea } from '@/components/field';
 import { Json } from '@/components/json';
 import { ProblemNotice } from '@/components/problem';
+import { Rich } from '@/components/rich';
 import { Prose, Untrusted } from '@/components/text';
 import { Clock } from '@/components/time';
 import { type Reply, useReply } from '../api/inbox';
@@ -56,11 +57,12 @@ function AnswerForm(props: FormProps) {
   };
   return (
     <form onSubmit={submit} className="flex min-w-0 flex-col gap-3">
-      <Prose text={props.question.text} lines_max={30} />
+      <Rich text={props.question.text} lines_max={30} />
       <Field label="Your answer" hideLabel>
         {(ids) => (
           <TextArea
             {...ids}
+            data-stop
             rows={2}
             value={answer}
             placeholder="Your answer, in plain words"
@@ -163,6 +165,7 @@ function DecisionForm(props: FormProps) {
             <input
               type="radio"
               name="decision"
+              data-stop={choice.decision === 'happened' ? true : undefined}
               className="mt-1 accent-accent"
               disabled={isHeld(choice.decision)}
               checked={decision === choice.decision}

@@ -2,10 +2,12 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useRef, useState } from 'react';
 import { keys } from '@/api/keys';
+import { setLinkPhase } from '@/api/link';
 import { Problem } from '@/api/problem';
 import { setLocked, useLocked } from '@/api/session';
 import type { Run } from '@/api/types';
 import { type Frame, follow, type Link } from '@/lib/follow';
+import { useVisible } from '@/lib/visible';
 import { EMPTY, fold, type Timeline } from '../timeline';
 import { type RunEvent, readEvent } from './events';
 import { keepNewer } from './run';
@@ -57,6 +59,7 @@ export function useRunStream(id: string): RunStream {
       lastId: through.current > 0 ? String(through.current) : null,
       onFrame,
       onLink: (link) => {
+        setLinkPhase(link.phase);
         if (link.phase === 'refused') void refused(link.response).then(setConnection);
         else setConnection(link);
       },
@@ -75,14 +78,4 @@ async function refused(response: Response): Promise<Connection> {
   if (response.status === 401) setLocked(true);
   const body: unknown = await response.json().catch(() => undefined);
   return { phase: 'refused', problem: Problem.of(response.status, body) };
-}
-
-function useVisible(): boolean {
-  const [isVisible, setVisible] = useState(!document.hidden);
-  useEffect(() => {
-    const look = () => setVisible(!document.hidden);
-    document.addEventListener('visibilitychange', look);
-    return () => document.removeEventListener('visibilitychange', look);
-  }, []);
-  return isVisible;
 }

@@ -17,6 +17,7 @@ import { Tag } from '@/components/facts';
 import { Json } from '@/components/json';
 import { Prose, Untrusted } from '@/components/text';
 import { Clock, Lasting, Took } from '@/components/time';
+import { Value } from '@/components/value';
 import { inlineMembers, jsonText } from '@/lib/json-tokens';
 import type { Call, CallState } from '../timeline';
 import { FullOutput } from './full-output';
@@ -156,13 +157,13 @@ function Outcome({ call, isShown }: { call: Call; isShown: boolean }) {
       )}
       {call.state === 'returned' && !isShown && (
         <div className="mt-1">
-          <LongResult value={call.result} />
+          <Value value={call.result} />
         </div>
       )}
       {call.full_bytes !== undefined && <FullOutput call={call.id} bytes={call.full_bytes} />}
       {call.started && call.state !== 'returned' && call.state !== 'failed' && (
         <p className="text-xs text-muted">
-          Begun by {call.started.worker} at <Clock at={call.started.at} />
+          Begun by <Untrusted text={call.started.worker} /> at <Clock at={call.started.at} />
         </p>
       )}
     </>
@@ -186,11 +187,6 @@ function Said({ who, aside, children }: { who?: string; aside?: ReactNode; child
       {children}
     </div>
   );
-}
-
-function LongResult({ value }: { value: unknown }) {
-  if (typeof value === 'string') return <Prose text={value} />;
-  return <Json text={jsonText(value)} />;
 }
 
 /** A result short enough for the line of its call. */

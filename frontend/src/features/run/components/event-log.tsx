@@ -1,28 +1,33 @@
-import { useState } from 'react';
-import { Button } from '@/components/button';
+import { useRef } from 'react';
 import { Card } from '@/components/card';
 import { Untrusted } from '@/components/text';
 import { Clock } from '@/components/time';
 import { jsonText } from '@/lib/json-tokens';
 import { clip } from '@/lib/untrusted';
+import { useWindow } from '@/lib/windowed';
 import type { RunEvent } from '../api/events';
 import { InspectLink } from './inspect-link';
 
-const PAGE_EVENTS = 200;
+const ROW_PX = 32;
 
 /** Every event as it was recorded, the newest first. */
 export function EventLog({ events }: { events: RunEvent[] }) {
-  const [shown, setShown] = useState(PAGE_EVENTS);
-  const newest = events.slice(-shown).reverse();
+  const list = useRef<HTMLOListElement>(null);
+  const { from, to, before, after } = useWindow(list, events.length, ROW_PX);
+  const newest = events.slice(events.length - to, events.length - from).reverse();
   return (
     <Card flush>
-      <ol className="divide-y divide-line">
+      <ol ref={list} aria-label="Events, the newest first">
+        {before > 0 && <li aria-hidden style={{ height: before }} />}
         {newest.map((event) => (
-          <li key={event.id} className="flex min-w-0 items-baseline gap-3 px-3 py-1.5">
-            <span className="w-10 shrink-0 text-right">
+          <li
+            key={event.id}
+            className="flex h-8 min-w-0 items-center gap-3 border-b border-line px-3 last:border-b-0"
+          >
+            <span className="w-12 shrink-0 text-right">
               <InspectLink id={event.id} />
             </span>
-            <span className="text-xs text-faint max-sm:hidden">
+            <span className="text-xs text-muted max-sm:hidden">
               <Clock at={event.at} />
             </span>
             <code className="w-36 shrink-0 truncate text-xs font-medium sm:w-40">
@@ -33,14 +38,8 @@ export function EventLog({ events }: { events: RunEvent[] }) {
             </code>
           </li>
         ))}
+        {after > 0 && <li aria-hidden style={{ height: after }} />}
       </ol>
-      {events.length > shown && (
-        <div className="border-t border-line p-3 text-center">
-          <Button small onClick={() => setShown(shown + PAGE_EVENTS)}>
-            Show earlier events
-          </Button>
-        </div>
-      )}
     </Card>
   );
 }

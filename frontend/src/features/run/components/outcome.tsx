@@ -2,6 +2,7 @@ import { CircleCheck, CircleX, OctagonMinus, ShieldAlert } from 'lucide-react';
 import type { LostAttempt, Run } from '@/api/types';
 import { Notice } from '@/components/card';
 import { CopyButton } from '@/components/copy';
+import { Rich } from '@/components/rich';
 import { Prose, Untrusted } from '@/components/text';
 import { Clock } from '@/components/time';
 
@@ -17,7 +18,7 @@ export function Outcome({ run, lost }: { run: Run; lost: LostAttempt[] }) {
         aside={<CopyButton text={run.final_answer} label="Copy" />}
       >
         <div className="text-lg" data-testid="answer">
-          <Prose text={run.final_answer} chars_max={4_000} lines_max={40} />
+          <Rich text={run.final_answer} />
         </div>
       </Notice>
     );

@@ -4,11 +4,13 @@ import { CopyButton } from '@/components/copy';
 import { Facts, Tag } from '@/components/facts';
 import { Untrusted } from '@/components/text';
 import { Ago, Lasting } from '@/components/time';
+import { curlFollow, curlPost } from '@/lib/curl';
+import { oneLine } from '@/lib/untrusted';
 
 const COUNT = new Intl.NumberFormat();
 
 /** What is known of a run besides its story. */
-export function RunFacts({ run }: { run: Run }) {
+export function RunFacts({ run, task }: { run: Run; task: string | null }) {
   const labels = Object.entries(run.labels);
   const facts: [string, ReactNode][] = [
     ['Agent', run.agent.name],
@@ -17,7 +19,7 @@ export function RunFacts({ run }: { run: Run }) {
     ['Tokens', tokens(run)],
     ['Duration', <Lasting key="d" from={run.created_at} to={run.finished_at} />],
     ['Launched', <Ago key="l" at={run.created_at} />],
-    ['Worker', run.owner === null ? null : <code key="w">{run.owner}</code>],
+    ['Worker', run.owner === null ? null : <code key="w">{oneLine(run.owner)}</code>],
     ['Attempt', run.attempt > 1 ? run.attempt : null],
     ['Tenant', run.tenant === '' || run.tenant === 'default' ? null : run.tenant],
     ['Priority', run.priority === 0 ? null : run.priority],
@@ -28,7 +30,19 @@ export function RunFacts({ run }: { run: Run }) {
     ],
     ['Run', <Short key="r" text={run.id} label="Copy the run’s id" />],
   ];
-  return <Facts facts={facts} />;
+  const launch = { task: task ?? run.task, agent: run.agent.name };
+  return (
+    <>
+      <Facts facts={facts} />
+      <div className="-mx-2 mt-3 flex flex-wrap gap-x-1 border-t border-line px-1 pt-2">
+        <CopyButton text={curlPost(`${location.origin}/v1/runs`, launch)} label="Copy launch as curl" />
+        <CopyButton
+          text={curlFollow(`${location.origin}/v1/runs/${run.id}/events`)}
+          label="Copy follow as curl"
+        />
+      </div>
+    </>
+  );
 }
 
 function tokens({ usage }: Run): string {

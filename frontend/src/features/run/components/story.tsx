@@ -1,3 +1,4 @@
+import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import clsx from 'clsx';
 import {
   Ban,
@@ -6,7 +7,6 @@ import {
   CircleX,
   Flag,
   HeartCrack,
-  History,
   type LucideIcon,
   OctagonMinus,
   RefreshCwOff,
@@ -15,14 +15,15 @@ import {
   ShieldCheck,
   Sparkle,
 } from 'lucide-react';
-import { memo, type ReactNode, useState } from 'react';
+import { memo, type ReactNode, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import type { LostAttempt, Run } from '@/api/types';
-import { Button } from '@/components/button';
 import { Tag } from '@/components/facts';
 import { Loading } from '@/components/page';
+import { Rich } from '@/components/rich';
 import { StatusIcon } from '@/components/status';
 import { Prose, Untrusted } from '@/components/text';
 import { Clock, Lasting, Took } from '@/components/time';
+import { duration } from '@/lib/time';
 import {
   type Asks,
   type Call,
@@ -36,8 +37,10 @@ import {
 import { CallRow } from './call';
 import { InspectLink } from './inspect-link';
 
-/** A browser draws so many entries without a pause; earlier ones are a press away. */
-const PAGE_ENTRIES = 150;
+/** A browser draws so many entries without a pause; of more, only those near the screen are there. */
+const ENTRIES_PLAIN_MAX = 120;
+/** About how high an entry is, before it was seen. */
+const ENTRY_PX = 92;
 
 /** The run as a story: launch, turns, what happened between them, and what happens now. */
 export function Story({
@@ -49,10 +52,11 @@ export function Story({
   run: Run | undefined;
   lost: LostAttempt[];
 }) {
-  const [shown, setShown] = useState(PAGE_ENTRIES);
+  const entries = useMemo(
+    () => withLost(timeline, lost, run?.epoch ?? 0, run?.owner ?? null),
+    [timeline, lost, run?.epoch, run?.owner],
+  );
   if (!timeline.launched_at) return <Loading />;
-  const entries = withLost(timeline.entries, lost, run?.epoch ?? 0);
-  const earlier = Math.max(0, entries.length - shown);
   const isAdvancing = run?.status === 'running' && run.owner !== null;
   const front = isAdvancing ? run.pending[0]?.id : undefined;
   return (
@@ -62,22 +66,58 @@ export function Story({
           Launched <span className="font-medium">{timeline.agent}</span>
         </Line>
       </Place>
-      {earlier > 0 && (
-        <Place icon={<History aria-hidden />} ink="text-muted">
-          <Button small onClick={() => setShown(shown + PAGE_ENTRIES)}>
-            Show more of the {earlier} earlier entries
-          </Button>
-        </Place>
+      {entries.length > ENTRIES_PLAIN_MAX ? (
+        <ManyEntries entries={entries} front={front} />
+      ) : (
+        entries.map((entry) => <EntryPlace key={keyOf(entry)} entry={entry} front={front} />)
       )}
-      {entries.slice(earlier).map((entry) => (
-        <EntryPlace
-          key={entry.kind === 'lost' ? `lost-${entry.attempt.epoch}` : entry.id}
-          entry={entry}
-          front={front}
-        />
-      ))}
       {run && <NowLine run={run} since={timeline.events.at(-1)?.at ?? run.updated_at} />}
     </ol>
+  );
+}
+
+const keyOf = (entry: Entry | Lost) => (entry.kind === 'lost' ? `lost-${entry.attempt.epoch}` : entry.id);
+
+/** A list in the list, as high as all its entries, of which those near the screen are drawn. */
+function ManyEntries({ entries, front }: { entries: (Entry | Lost)[]; front: string | undefined }) {
+  const list = useRef<HTMLOListElement>(null);
+  const [top, setTop] = useState(0);
+  useLayoutEffect(() => {
+    // What stands above may grow and shrink: an answer comes, a long text is unfolded.
+    const look = () => setTop((list.current?.getBoundingClientRect().top ?? 0) + globalThis.scrollY);
+    look();
+    const observer = new ResizeObserver(look);
+    observer.observe(document.body);
+    return () => observer.disconnect();
+  }, []);
+  const virtual = useWindowVirtualizer({
+    count: entries.length,
+    estimateSize: () => ENTRY_PX,
+    getItemKey: (index) => keyOf(entries[index] as Entry | Lost),
+    gap: 16,
+    overscan: 6,
+    scrollMargin: top,
+  });
+  return (
+    <li>
+      <ol ref={list} className="relative" style={{ height: virtual.getTotalSize() }}>
+        {virtual.getVirtualItems().map(({ key, index, start }) => (
+          <li
+            key={key}
+            ref={virtual.measureElement}
+            data-index={index}
+            aria-setsize={entries.length}
+            aria-posinset={index + 1}
+            className="absolute inset-x-0 top-0"
+            style={{ transform: `translateY(${start - virtual.options.scrollMargin}px)` }}
+          >
+            <ul>
+              <EntryPlace entry={entries[index] as Entry | Lost} front={front} />
+            </ul>
+          </li>
+        ))}
+      </ol>
+    </li>
   );
 }
 
@@ -167,7 +207,7 @@ const TurnCard = memo(function TurnCard({ turn, front }: { turn: Turn; front: st
       </Line>
       {turn.text && (
         <div className="mt-1">
-          <Prose text={turn.text} />
+          <Rich text={turn.text} chars_max={1_500} lines_max={16} />
         </div>
       )}
       {turn.calls.length > 0 && <Calls calls={turn.calls} front={front} />}
@@ -241,19 +281,22 @@ const MomentLine = memo(function MomentLine({ moment }: { moment: Moment }) {
   );
 });
 
-function LostLine({ lost: { attempt, next } }: { lost: Lost }) {
+function LostLine({ lost: { attempt, next, heir, after_ms } }: { lost: Lost }) {
   return (
     <Place icon={<HeartCrack aria-hidden />} ink={attempt.blamed ? 'text-bad' : 'text-off'}>
       <div className="flex min-h-6 min-w-0 items-baseline gap-3">
         <p className="min-w-0 flex-1 text-sm leading-6">
           <span className="font-medium">
-            {attempt.blamed ? 'It took its worker down' : 'Its worker vanished'}
+            {attempt.blamed ? 'The run took worker ' : 'Worker '}
+            <Untrusted text={attempt.worker} />
+            {attempt.blamed ? ' down' : ' vanished'}
+            {after_ms !== null && ` after ${duration(after_ms)}`}
           </span>
           <span className="text-muted">
-            {' · '}
-            <Untrusted text={attempt.worker} /> (<Untrusted text={attempt.how} />) after event{' '}
-            {attempt.version}
-            {next !== null && `; attempt ${next} went on`}
+            {' '}
+            (<Untrusted text={attempt.how} />)
+            {next !== null && <>; {heir !== null ? <Untrusted text={heir} /> : `attempt ${next}`} went on</>}
+            {next === null && '; nobody has gone on yet'}
           </span>
         </p>
         <span className="shrink-0 text-xs text-faint">

@@ -1,42 +1,30 @@
-import { infiniteQueryOptions } from '@tanstack/react-query';
+import { queryOptions } from '@tanstack/react-query';
 import { api, body } from '@/api/client';
-import { keys, POLL_MS } from '@/api/keys';
-import type { Run, Status } from '@/api/types';
+import { keys } from '@/api/keys';
+import { pollMs } from '@/api/link';
+import type { Status } from '@/api/types';
+import { rowOf } from '../list';
 
 /** What the list is narrowed to; its members are those of the URL. */
 export interface RunFilter {
   status?: string;
   q?: string;
   agent?: string;
+  /** The worker that holds them. */
+  owner?: string;
 }
 
-const PAGE_RUNS = 50;
-
-export const runsQuery = ({ status, q, agent }: RunFilter, limit = PAGE_RUNS) =>
-  infiniteQueryOptions({
-    queryKey: [...keys.runs, { status, q, agent, limit }],
-    queryFn: ({ pageParam, signal }) => {
-      const query = {
-        limit,
-        ...(status && { status }),
-        ...(q && { q }),
-        ...(agent && { agent }),
-        ...(pageParam && { cursor: pageParam }),
-      };
-      return body(api.GET('/v1/runs', { params: { query }, signal }));
+/** The newest few runs. */
+export const fewRunsQuery = (filter: RunFilter, limit: number) =>
+  queryOptions({
+    queryKey: [...keys.runs, { ...filter, limit }],
+    queryFn: async ({ signal }) => {
+      const page = await body(api.GET('/v1/runs', { params: { query: { ...filter, limit } }, signal }));
+      return page.runs.map(rowOf);
     },
-    initialPageParam: '',
-    getNextPageParam: (page) => page.next_cursor || undefined,
-    // All loaded pages are asked for again; the more there are the rarer, so the server's load stays the same.
-    refetchInterval: (query) => POLL_MS * Math.max(1, query.state.data?.pages.length ?? 1),
+    refetchInterval: pollMs,
     placeholderData: (before) => before,
   });
-
-/** The pages as one list. A run that moved between two pages while they were asked for is listed once. */
-export function listOf(pages: { runs: Run[] }[]): Run[] {
-  const seen = new Set<string>();
-  return pages.flatMap((page) => page.runs).filter(({ id }) => !seen.has(id) && seen.add(id));
-}
 
 /** The filters that people use, as sets of statuses. */
 export const VIEWS: { key: string; label: string; statuses: Status[] }[] = [

@@ -1,12 +1,12 @@
-import { useInfiniteQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { ProblemNotice } from '@/components/problem';
-import { listOf, runsQuery } from '../api/runs';
-import { RunLines } from './run-table';
+import { fewRunsQuery } from '../api/runs';
+import { RunLine } from './run-line';
 
 /** The latest few runs. */
 export function RecentRuns({ loading, empty }: { loading: ReactNode; empty: ReactNode }) {
-  const { data, error, refetch } = useInfiniteQuery(runsQuery({}, 8));
+  const { data, error, refetch } = useQuery(fewRunsQuery({}, 8));
   if (!data)
     return error ? (
       <div className="p-4">
@@ -15,6 +15,12 @@ export function RecentRuns({ loading, empty }: { loading: ReactNode; empty: Reac
     ) : (
       loading
     );
-  const runs = listOf(data.pages);
-  return runs.length === 0 ? empty : <RunLines runs={runs} />;
+  if (data.length === 0) return empty;
+  return (
+    <ul className="divide-y divide-line">
+      {data.map((row) => (
+        <RunLine key={row.id} row={row} />
+      ))}
+    </ul>
+  );
 }

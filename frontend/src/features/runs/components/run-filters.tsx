@@ -1,5 +1,6 @@
-import { Search } from 'lucide-react';
+import { Search, X } from 'lucide-react';
 import { useEffect, useState } from 'react';
+import { Button } from '@/components/button';
 import { Field, Input, Select } from '@/components/field';
 import { Tabs } from '@/components/tabs';
 import { type RunFilter, VIEWS, viewOf } from '../api/runs';
@@ -24,6 +25,11 @@ export function RunFilters({ filter, agents, onChange }: FiltersProps) {
         }))}
       />
       <div className="flex min-w-0 gap-2 pb-2 max-sm:w-full">
+        {filter.owner && (
+          <Button Icon={X} onClick={() => onChange({ ...filter, owner: '' })}>
+            {`Held by ${filter.owner}`}
+          </Button>
+        )}
         <SearchField q={filter.q ?? ''} onSearch={(q) => onChange({ ...filter, q })} />
         {(agents.length > 1 || filter.agent) && (
           <Field label="Agent" hideLabel>

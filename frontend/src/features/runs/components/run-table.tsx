@@ -1,13 +1,16 @@
-import { Link } from '@tanstack/react-router';
-import type { Run } from '@/api/types';
-import { StatusBadge, StatusIcon, StatusWord } from '@/components/status';
+import { type ReactNode, useEffect, useRef } from 'react';
+import { StatusBadge } from '@/components/status';
 import { Ago, Lasting } from '@/components/time';
+import { useMedia } from '@/lib/media';
 import { oneLine } from '@/lib/untrusted';
+import { useWindow } from '@/lib/windowed';
+import type { Row } from '../list';
+import { RunLine, RunLink } from './run-line';
 
 const COUNT = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
 
 const COLUMNS = [
-  { name: 'Status', shape: 'w-44 pl-4' },
+  { name: 'Status', shape: 'w-44' },
   { name: 'Task', shape: '' },
   { name: 'Agent', shape: 'w-32 max-lg:hidden' },
   { name: 'Steps', shape: 'w-20 text-right' },
@@ -16,99 +19,156 @@ const COLUMNS = [
   { name: 'Launched', shape: 'w-28 pr-4 text-right' },
 ];
 
-/** Runs as a table; on a phone each is a line of two. */
-export function RunTable({ runs }: { runs: Run[] }) {
+export interface Chosen {
+  ids: ReadonlySet<string>;
+  /** `isRange` takes all rows from the last one chosen to this. */
+  toggle: (at: number, isRange: boolean) => void;
+  toggleAll: () => void;
+}
+
+interface TableProps {
+  rows: Row[];
+  isEnd: boolean;
+  chosen: Chosen;
+  onSeen: (from: number, to: number) => void;
+}
+
+const ROW_PX = 41;
+const LINE_PX = 61;
+
+/** Runs as a table, on a phone as lines. However many there are, only those near the screen are drawn. */
+export function RunTable(props: TableProps) {
+  return useMedia('(min-width: 48rem)') ? <WideTable {...props} /> : <Lines {...props} />;
+}
+
+function useRows({ rows, onSeen }: TableProps, row_px: number) {
+  const list = useRef<HTMLTableSectionElement & HTMLUListElement>(null);
+  const window = useWindow(list, rows.length, row_px);
+  const { from, to } = window;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: more rows are a reason to see whether there are enough
+  useEffect(() => onSeen(from, to), [onSeen, from, to, rows.length]);
+  return { list, ...window };
+}
+
+function WideTable(props: TableProps) {
+  const { rows, isEnd, chosen } = props;
+  const { list, from, to, before, after } = useRows(props, ROW_PX);
   return (
-    <>
-      <table className="w-full table-fixed text-sm max-md:hidden">
-        <thead>
-          <tr className="border-b border-line text-left text-xs text-muted">
-            {COLUMNS.map(({ name, shape }) => (
-              <th key={name} scope="col" className={`h-9 px-2 font-medium ${shape}`}>
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody className="divide-y divide-line">
-          {runs.map((run) => (
-            <Row key={run.id} run={run} />
+    <table aria-rowcount={isEnd ? rows.length + 1 : -1} className="w-full table-fixed text-sm">
+      <thead>
+        <tr aria-rowindex={1} className="border-b border-line text-left text-xs text-muted">
+          <th scope="col" className="w-11 pl-4">
+            <Box
+              label="Choose all runs that are loaded"
+              isOn={rows.length > 0 && chosen.ids.size >= rows.length}
+              onToggle={chosen.toggleAll}
+            />
+          </th>
+          {COLUMNS.map(({ name, shape }) => (
+            <th key={name} scope="col" className={`h-9 px-2 font-medium ${shape}`}>
+              {name}
+            </th>
           ))}
-        </tbody>
-      </table>
-      <RunLines runs={runs} onlyPhone />
-    </>
+        </tr>
+      </thead>
+      <tbody ref={list}>
+        {before > 0 && <Room px={before} />}
+        {rows.slice(from, to).map((row, place) => (
+          <TableRow key={row.id} row={row} index={from + place + 2}>
+            <Box
+              label={`Choose ${oneLine(row.task)}`}
+              isOn={chosen.ids.has(row.id)}
+              onToggle={(isRange) => chosen.toggle(from + place, isRange)}
+            />
+          </TableRow>
+        ))}
+        {after > 0 && <Room px={after} />}
+      </tbody>
+    </table>
   );
 }
 
-function Row({ run }: { run: Run }) {
-  const tokens = run.usage.input_tokens + run.usage.output_tokens;
+/** As high as the rows that are not drawn. */
+const Room = ({ px }: { px: number }) => (
+  <tr aria-hidden>
+    <td colSpan={COLUMNS.length + 1} style={{ height: px }} />
+  </tr>
+);
+
+function TableRow({ row, index, children }: { row: Row; index: number; children: ReactNode }) {
   return (
-    <tr className="relative hover:bg-hover">
-      <td className="h-10 pr-2 pl-4">
-        <StatusBadge status={run.status} />
+    <tr
+      aria-rowindex={index}
+      className="relative h-[41px] border-b border-line last:border-b-0 hover:bg-hover"
+    >
+      <td className="pl-4">{children}</td>
+      <td className="px-2">
+        <StatusBadge status={row.status} />
       </td>
       <td className="px-2">
-        <RunLink run={run} />
+        <RunLink row={row} />
       </td>
-      <td className="truncate px-2 text-muted max-lg:hidden">{run.agent.name}</td>
+      <td className="truncate px-2 text-muted max-lg:hidden">{row.agent}</td>
       <td className="px-2 text-right text-muted tabular-nums">
-        {run.steps}
-        <span className="text-faint">/{run.max_steps}</span>
+        {row.steps}
+        <span className="text-faint">/{row.max_steps}</span>
       </td>
       <td className="px-2 text-right text-muted tabular-nums max-lg:hidden">
-        {tokens === 0 ? '–' : COUNT.format(tokens)}
+        {row.tokens === 0 ? '–' : COUNT.format(row.tokens)}
       </td>
       <td className="px-2 text-right text-muted max-lg:hidden">
-        <Lasting from={run.created_at} to={run.finished_at} />
+        <Lasting from={row.created_at} to={row.finished_at} />
       </td>
       <td className="pr-4 pl-2 text-right text-muted">
-        <Ago at={run.created_at} />
+        <Ago at={row.created_at} />
       </td>
     </tr>
   );
 }
 
-/** Runs as short lines: what a phone has room for, and what the home page shows of the latest. */
-export function RunLines({ runs, onlyPhone = false }: { runs: Run[]; onlyPhone?: boolean }) {
+function Lines(props: TableProps) {
+  const { rows, chosen } = props;
+  const { list, from, to, before, after } = useRows(props, LINE_PX);
   return (
-    <ul className={onlyPhone ? 'divide-y divide-line md:hidden' : 'divide-y divide-line'}>
-      {runs.map((run) => (
-        <li key={run.id} className="relative flex min-w-0 items-start gap-3 px-4 py-2.5 hover:bg-hover">
-          <StatusIcon status={run.status} className="mt-0.5" />
-          <div className="min-w-0 flex-1">
-            <RunLink run={run} />
-            <p className="truncate text-xs text-muted">
-              <StatusWord status={run.status} /> · <Gist run={run} />
-            </p>
-          </div>
-          <span className="text-xs leading-5 text-muted">
-            <Ago at={run.created_at} />
-          </span>
-        </li>
+    <ul ref={list} className="divide-y divide-line">
+      {before > 0 && <li aria-hidden style={{ height: before }} />}
+      {rows.slice(from, to).map((row, place) => (
+        <RunLine
+          key={row.id}
+          row={row}
+          aside={
+            <Box
+              label={`Choose ${oneLine(row.task)}`}
+              isOn={chosen.ids.has(row.id)}
+              onToggle={(isRange) => chosen.toggle(from + place, isRange)}
+            />
+          }
+        />
       ))}
+      {after > 0 && <li aria-hidden style={{ height: after }} />}
     </ul>
   );
 }
 
-/** The link covers its whole row, so that a row can be pressed anywhere. */
-function RunLink({ run }: { run: Run }) {
-  const task = oneLine(run.task);
+/** A box to choose a row; above the link that covers the row. */
+function Box({
+  label,
+  isOn,
+  onToggle,
+}: {
+  label: string;
+  isOn: boolean;
+  onToggle: (isRange: boolean) => void;
+}) {
   return (
-    <Link
-      to="/runs/$id"
-      params={{ id: run.id }}
-      title={task}
-      className="block truncate font-medium after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
-    >
-      {task === '' ? '(no task)' : task}
-    </Link>
-  );
-}
-
-/** What there is to know of a run in half a line. */
-function Gist({ run }: { run: Run }) {
-  return oneLine(
-    run.question?.text ?? run.final_answer ?? run.error ?? `Step ${run.steps} of ${run.max_steps}`,
+    <label className="relative z-1 -m-2 inline-flex cursor-pointer p-2 align-middle">
+      <input
+        type="checkbox"
+        aria-label={label}
+        checked={isOn}
+        onChange={(event) => onToggle((event.nativeEvent as MouseEvent).shiftKey === true)}
+        className="size-4 cursor-pointer accent-accent"
+      />
+    </label>
   );
 }

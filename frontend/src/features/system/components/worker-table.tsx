@@ -1,10 +1,14 @@
+import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import clsx from 'clsx';
 import { CircleCheck, CircleX, Server } from 'lucide-react';
-import type { Worker } from '@/api/types';
+import type { Run, Worker } from '@/api/types';
 import { Empty } from '@/components/page';
-import { Ago } from '@/components/time';
+import { Ago, Lasting } from '@/components/time';
 import { useNow } from '@/lib/now';
 import { duration } from '@/lib/time';
+import { oneLine } from '@/lib/untrusted';
+import { heldQuery } from '../api/system';
 
 /** Every worker that the store knows of, the living first. */
 export function WorkerTable({ workers }: { workers: Worker[] }) {
@@ -21,17 +25,18 @@ export function WorkerTable({ workers }: { workers: Worker[] }) {
   return (
     <ul className="divide-y divide-line">
       {livingFirst.map((worker) => (
-        <li key={worker.id} className="flex min-w-0 items-center gap-3 px-4 py-2.5 text-sm">
+        <li key={worker.id} className="flex min-w-0 items-start gap-3 px-4 py-2.5 text-sm">
           {worker.alive ? (
-            <CircleCheck role="img" aria-label="Alive" className="size-4 shrink-0 text-ok" />
+            <CircleCheck role="img" aria-label="Alive" className="mt-0.5 size-4 shrink-0 text-ok" />
           ) : (
-            <CircleX role="img" aria-label="Gone" className="size-4 shrink-0 text-bad" />
+            <CircleX role="img" aria-label="Gone" className="mt-0.5 size-4 shrink-0 text-bad" />
           )}
           <div className="min-w-0 flex-1">
             <code className="block truncate font-medium">{worker.id}</code>
             <p className="truncate text-xs text-muted">
               {worker.host} · pid {worker.pid} · v{worker.version} · started <Ago at={worker.started_at} />
             </p>
+            {worker.runs > 0 && <Held worker={worker} />}
           </div>
           <div className="w-32 shrink-0 text-right">
             <p className="tabular-nums">
@@ -45,6 +50,48 @@ export function WorkerTable({ workers }: { workers: Worker[] }) {
       ))}
     </ul>
   );
+}
+
+/** Runs of one worker that are named; the others are a press away. */
+const RUNS_SHOWN = 3;
+
+/** What a worker does now, and since when. */
+function Held({ worker }: { worker: Worker }) {
+  const runs = useQuery(heldQuery(worker.id, RUNS_SHOWN)).data ?? [];
+  return (
+    <ul aria-label={`What ${worker.id} does`} className="mt-1.5 flex flex-col gap-0.5">
+      {runs.map((run) => (
+        <li key={run.id} className="flex min-w-0 items-baseline gap-2 text-xs">
+          <Link
+            to={'/runs/$id' as never}
+            params={{ id: run.id } as never}
+            className="min-w-0 truncate text-ink hover:underline"
+          >
+            {oneLine(run.task) || run.id}
+          </Link>
+          <span className="shrink-0 text-muted">
+            {doing(run)} <Lasting from={run.updated_at} to={null} />
+          </span>
+        </li>
+      ))}
+      {worker.runs > runs.length && runs.length > 0 && (
+        <li className="text-xs">
+          <Link
+            to={'/runs' as never}
+            search={{ owner: worker.id } as never}
+            className="font-medium text-accent hover:underline"
+          >
+            and {worker.runs - runs.length} more
+          </Link>
+        </li>
+      )}
+    </ul>
+  );
+}
+
+function doing(run: Run): string {
+  const front = run.pending[0];
+  return front ? `calls ${oneLine(front.name)},` : 'asks the model,';
 }
 
 function Lease({ worker }: { worker: Worker }) {

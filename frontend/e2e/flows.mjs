@@ -1,34 +1,9 @@
 // What a person does with the UI, each flow from their side.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { openLine } from './line.mjs';
+import { ASKS, answerOf, LONG, launch, ownNumber, refusedByTest, SUM, status } from './steps.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-const SUM = 'what is (17+5)*3 / 4?';
-const ASKS = 'What is 15 percent of my salary?';
-/** Long enough a run to be paused in the middle: one call a turn. */
-const LONG = { task: 'call sleep 100 times with ms=200', agent: 'patient', max_steps: 1000 };
-
-/** A number that no other test asks about. */
-const ownNumber = () => 1_000 + Math.floor(Math.random() * 1_000_000);
-const launchField = (page) => page.getByLabel('What shall the agent do?');
-const status = (page, text) => page.locator('header [data-status]').filter({ hasText: text }).waitFor();
-const refusedByTest = (text) => /Failed to load resource|net::ERR/.test(text);
-
-async function launch(page, task) {
-  await launchField(page).fill(task);
-  await page.getByRole('button', { name: 'Launch', exact: true }).click();
-  await page.waitForURL(/\/runs\/[0-9a-f-]{36}/);
-}
-
-async function answerOf(page) {
-  await status(page, 'Complete');
-  return page.getByTestId('answer').innerText();
-}
-
-export const TESTS = {
+export const FLOWS = {
   async 'a task is launched, told step by step, and answered'({ open }) {
     const page = await open('/');
     await launch(page, SUM);
@@ -80,22 +55,6 @@ export const TESTS = {
     assert.match(await answerOf(page), /\b12\b/);
     await page.getByText('Completed').waitFor();
     assert.equal(await page.getByText('Completed').count(), 1, 'nothing is told twice');
-  },
-
-  async 'a question is answered in the inbox, by keyboard alone'({ open, api }) {
-    const { id } = await api('/v1/runs', { task: ASKS });
-    const page = await open('/inbox');
-    const entry = page.getByRole('region').filter({ has: page.locator(`a[href="/runs/${id}"]`) });
-    await entry.waitFor();
-    for (let press = 0; press < 200; press += 1) {
-      await page.keyboard.press('Tab');
-      if (await entry.locator('textarea:focus').count()) break;
-    }
-    await page.keyboard.type('200');
-    await page.keyboard.press('Enter');
-    await page.getByText('Sent: the run goes on').waitFor();
-    await page.getByRole('link', { name: 'Open the run' }).first().click();
-    assert.match(await answerOf(page), /\b30\b/);
   },
 
   async 'who answers second is told kindly and loses nothing'({ open, api }) {
@@ -208,24 +167,6 @@ export const TESTS = {
     assert.equal(new URL(page.url()).search, '');
   },
 
-  async 'hostile text is shown as text'({ open }) {
-    const page = await open('/');
-    const hostile =
-      '<img src="http://evil.example/x.png" onerror="window.pwned=1"><script>window.pwned=1</script> x\u202egnp.exe';
-    await launch(page, hostile);
-    await page
-      .locator(
-        'header [data-status=complete], header [data-status=failed], header [data-status=waiting_human_input]',
-      )
-      .waitFor();
-    await page.getByRole('heading', { level: 1 }).filter({ hasText: '‹U+202E›gnp.exe' }).waitFor();
-    for (const view of ['Events', 'What the model sees', 'Story']) {
-      await page.getByRole('link', { name: view }).click();
-      await page.waitForTimeout(150);
-    }
-    assert.equal(await page.evaluate(() => 'pwned' in globalThis), false);
-  },
-
   async 'a page or a run that is not there says so'({ open }) {
     const page = await open('/runs/0197f2c4-0000-7000-8000-000000000000', refusedByTest);
     await page.getByText('There is no such run').waitFor();
@@ -233,56 +174,110 @@ export const TESTS = {
     await page.getByText('There is no such page').waitFor();
   },
 
-  async 'every page is accessible in both themes, and fits from 360 to 2560 pixels'({ open, api }) {
+  async 'two browsers at once: one answers, the other sees it and is not in the way'({ open, apart, api }) {
     const { id } = await api('/v1/runs', { task: ASKS });
-    const { id: done } = await api('/v1/runs', { task: SUM });
-    const page = await open('/');
-    const paths = [
-      '/',
-      '/runs',
-      `/runs/${id}`,
-      `/runs/${done}`,
-      `/runs/${done}?view=events`,
-      `/runs/${done}?view=context`,
-      `/runs/${done}?event=2`,
-      '/inbox',
-      '/agents',
-      '/system',
-      '/nowhere',
-    ];
-    const found = [];
-    for (const colorScheme of ['light', 'dark']) {
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      for (const path of paths) {
-        for (const width of [360, 768, 1280, 2560]) {
-          await page.setViewportSize({ width, height: 900 });
-          if (width === 360) {
-            await page.goto(new URL(path, page.url()).href);
-            await page.locator('main h1, main h2').first().waitFor();
-            await page.waitForTimeout(250);
-          }
-          const isWide = await page.evaluate(
-            () => document.documentElement.scrollWidth > document.documentElement.clientWidth,
-          );
-          if (isWide) found.push(`${path} is wider than ${width} pixels`);
-          if (width === 360 || width === 1280)
-            found.push(...(await violations(page)).map((one) => `${path}, ${width}, ${colorScheme}: ${one}`));
-        }
-      }
-    }
-    assert.deepEqual(found, []);
+    const mine = await open(`/runs/${id}`);
+    const other = await apart('/inbox');
+    await mine.getByLabel('Your answer').waitFor();
+    const entry = other.getByRole('region').filter({ has: other.locator(`a[href="/runs/${id}"]`) });
+    await entry.getByLabel('Your answer').fill('100');
+    await mine.getByLabel('Your answer').fill('half a thought');
+    await entry.getByRole('button', { name: 'Send answer' }).click();
+    assert.match(await answerOf(mine), /\b15\b/);
+    assert.equal(await mine.getByLabel('Your answer').count(), 0, 'there is nothing to answer any more');
+    await entry.waitFor({ state: 'detached' });
+  },
+
+  async 'an inspected reply shows the prompt as it was sent, its hash checked'({ open, api }) {
+    const { id } = await api('/v1/runs', { task: SUM });
+    const page = await open(`/runs/${id}`);
+    await status(page, 'Complete');
+    await page.getByRole('link', { name: 'Inspect event 2', exact: true }).first().click();
+    const dialog = page.getByRole('dialog', { name: 'Event 2' });
+    await dialog.getByRole('button', { name: 'Show the prompt' }).click();
+    await dialog.getByText('These are the bytes that were sent').waitFor();
+    await dialog.getByText('"instructions"', { exact: true }).waitFor();
+    await dialog.getByRole('region', { name: 'Reply' }).getByText('sum_numbers').waitFor();
+  },
+
+  async 'the time tab draws what took time, and leads to its events'({ open, api }) {
+    const { id } = await api('/v1/runs', { task: SUM });
+    const page = await open(`/runs/${id}?view=time`);
+    await status(page, 'Complete');
+    const bars = page.getByRole('list', { name: 'What took time' });
+    await bars.getByRole('link', { name: /^Turn 1\b.*Model/ }).click();
+    await page.getByRole('dialog', { name: 'Event 2' }).waitFor();
+    assert.ok((await bars.locator('[data-span=model]').count()) >= 4);
+  },
+
+  async 'a run is launched again, and its launch copied as a command'({ open, api, base, context }) {
+    await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: base });
+    const task = `What is ${ownNumber()} * 2?`;
+    const { id } = await api('/v1/runs', { task });
+    const page = await open(`/runs/${id}`);
+    await status(page, 'Complete');
+    await page.getByRole('button', { name: 'Copy launch as curl' }).click();
+    await page.getByRole('button', { name: 'Copied' }).waitFor();
+    const command = await page.evaluate(() => navigator.clipboard.readText());
+    assert.ok(command.startsWith(`curl -s '${base}/v1/runs'`) && command.includes(task), command);
+    await page.getByRole('button', { name: 'Launch again' }).click();
+    await page.waitForURL((url) => url.pathname.startsWith('/runs/') && !url.pathname.includes(id));
+    assert.match(await answerOf(page), /\d/);
+  },
+
+  async 'chosen runs are cancelled together'({ open, api }) {
+    const number = ownNumber();
+    const tasks = [1, 2, 3].map((n) => `What is ${number + n} percent of my salary?`);
+    for (const task of tasks) await api('/v1/runs', { task });
+    const page = await open('/runs?status=waiting_human_input');
+    for (const task of tasks) await page.getByLabel(`Choose ${task}`).check();
+    const bar = page.getByRole('region', { name: 'Chosen runs' });
+    await bar.getByText('3 runs chosen').waitFor();
+    await bar.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('button', { name: 'Cancel them' }).click();
+    await bar.getByText('3 cancelled').waitFor();
+    for (const task of tasks) await page.getByLabel(`Choose ${task}`).waitFor({ state: 'detached' });
+  },
+
+  async 'a filter is kept under a name, across a reload'({ open }) {
+    const page = await open('/runs?status=paused');
+    await page.getByRole('button', { name: 'Save this view' }).click();
+    await page.getByLabel('Its name').fill('Resting');
+    await page.keyboard.press('Enter');
+    await page.goto(new URL('/runs', page.url()).href);
+    await page.getByRole('link', { name: 'Resting' }).click();
+    await page.waitForURL(/status=paused/);
+    await page.getByRole('button', { name: 'Forget the view Resting' }).click();
+    assert.equal(await page.getByRole('link', { name: 'Resting' }).count(), 0);
+  },
+
+  async 'the system page says what each worker does, and lets a run out of quarantine'({ open, api }) {
+    const { id } = await api('/v1/runs', LONG);
+    const { id: poison } = await api('/v1/runs', { task: 'call abort', agent: 'saboteur' });
+    const page = await open('/system');
+    await page.locator(`ul[aria-label^="What w"] a[href="/runs/${id}"]`).waitFor();
+    await page.getByRole('heading', { name: 'The last hour' }).waitFor();
+    const apart = page.getByRole('listitem').filter({ has: page.locator(`a[href="/runs/${poison}"]`) });
+    const release = apart.getByRole('button', { name: /^Release/ });
+    await release.waitFor({ timeout: 40_000 });
+    const { version } = await api(`/v1/runs/${poison}`);
+    await release.click();
+    await release.waitFor({ state: 'detached' });
+    assert.ok((await api(`/v1/runs/${poison}`)).version > version);
+    const story = await open(`/runs/${poison}`);
+    await story
+      .getByText(/^The run took worker .* down/)
+      .first()
+      .waitFor();
+    for (const run of [id, poison]) await api(`/v1/runs/${run}/cancel`, {});
+  },
+
+  async 'agents say what they are told and may do, and which runs are theirs'({ open }) {
+    const page = await open('/agents');
+    const card = page.locator('section').filter({ hasText: 'Sleeps as often as it is told to' });
+    await card.getByText('Digest').waitFor();
+    await card.getByText('final_answer').waitFor();
+    await card.getByRole('link', { name: 'Its runs' }).click();
+    await page.waitForURL(/agent=patient/);
   },
 };
-
-/** What axe finds against WCAG 2.2 AA. */
-async function violations(page) {
-  await page.evaluate(AXE);
-  const found = await page.evaluate(async () => {
-    const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
-    const { violations } = await globalThis.axe.run(document, { runOnly: { type: 'tag', values: tags } });
-    return violations.map(
-      ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`,
-    );
-  });
-  return found;
-}
