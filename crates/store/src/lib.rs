@@ -6,7 +6,10 @@
 mod bell;
 mod clock;
 mod error;
+mod judging;
+mod launching;
 mod lock;
+mod postgres;
 mod sqlite;
 mod types;
 
@@ -14,6 +17,7 @@ pub use bell::{Bell, Listener, Ring};
 pub use clock::Clock;
 pub use error::{CommandError, Error};
 pub use lock::{Slots, WorkerLock};
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{BareCommits, SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
     Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, InboxItem, JobKind,

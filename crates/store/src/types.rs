@@ -236,6 +236,21 @@ pub struct FullOutput {
     pub text: Arc<str>,
 }
 
+/// Bytes of one part of an output, at most: what reading it holds in memory.
+const PART_BYTES: usize = 256 * 1024;
+
+impl FullOutput {
+    /// The text in parts, none of which ends within a character.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
+        let mut text = &*self.text;
+        std::iter::from_fn(move || {
+            let (part, rest) = text.split_at(text.floor_char_boundary(PART_BYTES));
+            text = rest;
+            (!part.is_empty()).then_some(part)
+        })
+    }
+}
+
 /// What becomes of the run's ownership with a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepEnd {
@@ -386,5 +401,22 @@ impl RunRow {
     /// The question's id, where one is open.
     pub fn open_question(&self) -> Option<CallId> {
         self.run.interrupt.as_ref().map(Interrupt::id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_bounded_and_make_up_the_whole() {
+        let call = CallId::derive(RunId::from_uuid(uuid::Uuid::nil()), 1, 0);
+        for text in [String::new(), "x".to_owned(), "🧗".repeat(PART_BYTES), "x".repeat(2 * PART_BYTES)] {
+            let output = FullOutput { call, text: text.as_str().into() };
+            let parts: Vec<&str> = output.parts().collect();
+            assert_eq!(parts.concat(), text);
+            assert!(parts.iter().all(|part| !part.is_empty() && part.len() <= PART_BYTES));
+            assert!(parts.len() <= text.len().div_ceil(PART_BYTES - 3));
+        }
     }
 }

@@ -15,6 +15,7 @@ mod loop_disk;
 pub mod memory;
 mod memory_limit;
 mod person;
+mod postgres;
 mod process;
 mod relay;
 mod reply;
@@ -42,6 +43,7 @@ pub use ledger::{Ledger, LedgerEntry};
 pub use loop_disk::LoopDisk;
 pub use memory_limit::MemoryLimit;
 pub use person::Said;
+pub use postgres::PostgresServer;
 pub use process::{
     Process, cpu_seconds, descendants, freeze, is_alive, kill, pss_bytes, terminate, thaw, worker_pids_under,
 };

@@ -126,7 +126,7 @@ fn tests() -> Outcome {
     if let Err(failure) = tools::cargo_nextest() {
         return Outcome::from(Err(failure));
     }
-    packages::faults();
+    packages::for_tests();
     counted(&mut tools::command("cargo nextest run --workspace --locked"), nextest)
 }
 

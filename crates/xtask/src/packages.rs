@@ -1,6 +1,6 @@
 //! The system's packages: what a test wants of the machine is installed where that is possible.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::shell::{Done, cmd, first_line, run, say};
 
@@ -14,21 +14,31 @@ const FAULTS: [(&str, &str); 6] = [
     ("sqlite3", "sqlite3"),
 ];
 
-/// Installs what the tests of faults from outside use. A test that finds it missing all the same says so, and that it
-/// was skipped.
-pub(crate) fn faults() {
-    let missing: Vec<&str> = FAULTS
+/// Where Debian puts PostgreSQL's server, which is not to be started by its name.
+const POSTGRES: &str = "/usr/lib/postgresql";
+
+/// Installs what the tests of faults from outside use, and PostgreSQL's server. Of the first, a test that finds it missing
+/// all the same says so, and that it was skipped; without the second its tests fail, and say how to get it.
+pub(crate) fn for_tests() {
+    let mut missing: Vec<&str> = FAULTS
         .iter()
         .filter(|(program, _)| on_path(program).is_none())
         .map(|(_, package)| *package)
         .collect();
+    if !Path::new(POSTGRES).exists() && on_path("initdb").is_none() {
+        missing.push("postgresql");
+    }
     if missing.is_empty() {
         return;
     }
     let packages = missing.join(" ");
-    say(&format!("tests of full disks, lost power, failing calls and wrong clocks need {packages}"));
+    say(&format!(
+        "tests of PostgreSQL, full disks, lost power, failing calls and wrong clocks need {packages}"
+    ));
     if let Err(failure) = install(&packages) {
-        say(&format!("{failure}: those tests will say that they were skipped"));
+        say(&format!(
+            "{failure}: some of those tests will say that they were skipped, and PostgreSQL's fail"
+        ));
     }
 }
 

@@ -10,10 +10,10 @@ use piton_core::WorkerId;
 use rusqlite::Connection;
 
 use super::fault::{Fault, plain};
-use super::launch::digest;
 use super::replay::{Pass, pass};
 use super::rows::{collect, text};
 use super::{SqliteStore, Synchronous, open};
+use crate::launching::digest;
 use crate::{Check, Error, Examination, Lost, LostWorker, Peer, PeerLock};
 
 /// Findings that one line names; the rest are counted.

@@ -7,10 +7,9 @@ use super::fault::Fault;
 use super::rows::{append_events, collect, dequeue, ids, read_run, run_id, text, write_fold};
 use super::writer::{Durability, Transact};
 use crate::bell::Ring;
+use crate::judging::{DEATHS_MAX, quarantine_reason};
 use crate::{Death, Lost, Verdict};
 
-/// Deaths at one step, after which a run is kept from all workers.
-const DEATHS_MAX: u32 = 3;
 /// Ids of a worker's incarnations, by the name they begin with.
 const INCARNATION: &str = "(worker = ?1 OR (worker >= ?1 || '.' AND worker < ?1 || '/'))";
 
@@ -86,7 +85,7 @@ impl Judge {
             .prepare("SELECT how FROM lost_attempts WHERE run = ? AND blamed ORDER BY epoch DESC LIMIT ?")?;
         let mut hows = collect(&mut read, params![id, DEATHS_MAX], |row| Ok(row.get::<_, String>(0)?))?;
         hows.reverse();
-        let reason = format!("it took its worker down {deaths} times in a row: {}", hows.join(", "));
+        let reason = quarantine_reason(deaths, hows);
         let Some(row) = read_run(conn, run)? else {
             return Ok((Verdict::Blamed { run, deaths }, None));
         };

@@ -1,31 +1,21 @@
 //! Recording a launch: the run, its first event, its agent's definition, its idempotency key and its job at once.
 
-use piton_core::{AgentDigest, Event, REDUCER, Run, RunId};
+use piton_core::{Event, REDUCER, Run, RunId};
 use rusqlite::{Connection, OptionalExtension, params};
-use sha2::{Digest, Sha256};
 
 use super::fault::Fault;
 use super::queue_bound;
 use super::rows::{append_events, enqueue, fold_text, read_run, run_id, signed};
 use super::writer::{Durability, Transact};
 use crate::bell::Ring;
+use crate::launching::{KEY_LIFE_MS, digest, shown};
 use crate::{Error, JobKind, Launch, Launched};
-
-/// How long an idempotency key is remembered.
-pub(super) const KEY_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
-/// Characters of the task that lists show.
-const TASK_SHOWN_CHARS: usize = 200;
 
 pub(super) struct WriteLaunch {
     pub(super) launch: Launch,
     pub(super) definition: String,
     /// Runs that may wait for a worker.
     pub(super) waiting_max: u64,
-}
-
-/// The digest a run is pinned to, with the text it is the digest of.
-pub(super) fn digest(definition: &str) -> AgentDigest {
-    AgentDigest::new(hex::encode(Sha256::digest(definition.as_bytes())))
 }
 
 impl Transact for WriteLaunch {
@@ -119,11 +109,4 @@ impl WriteLaunch {
 
 fn stored(conn: &Connection, run: RunId) -> Result<crate::RunRow, Fault> {
     read_run(conn, run)?.ok_or_else(|| Fault::Corrupt(format!("run {run} is missing")))
-}
-
-/// The beginning of a task on one line, fit for a list.
-fn shown(task: &str) -> String {
-    let line: String =
-        task.chars().take(TASK_SHOWN_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    line.trim().to_owned()
 }

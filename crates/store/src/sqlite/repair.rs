@@ -7,12 +7,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::SqliteStore;
 use super::check::{Silent, integrity};
 use super::fault::Fault;
-use super::launch::KEY_LIFE_MS;
 use super::replay::{Story, history, pass};
 use super::rows::{collect, dequeue, enqueue, fold_text, signed};
 use super::worker::{MISSING_JOBS, UNREGISTERED, free};
 use super::writer::{Durability, Transact};
 use crate::bell::Ring;
+use crate::launching::KEY_LIFE_MS;
 use crate::{Error, JobKind, Lost, Repair, Store};
 
 /// Fixes of one kind that are named; the rest are counted.

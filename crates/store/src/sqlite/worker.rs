@@ -4,11 +4,11 @@ use piton_core::WorkerId;
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
-use super::launch::KEY_LIFE_MS;
 use super::open;
 use super::rows::{collect, ids, signed};
 use super::writer::{Durability, Transact};
 use crate::bell::Ring;
+use crate::launching::KEY_LIFE_MS;
 use crate::{LostWorker, WorkerRow};
 
 /// Gives each run a job that is owed one; `?1` is now.

@@ -1,4 +1,4 @@
-//! Both engines, side by side: the same calls in any order, and every answer the same. What no promise spells out is
+//! An engine and its specification in memory, side by side: the same calls in any order, and every answer the same. What no promise spells out is
 //! held to the same here.
 
 use std::collections::BTreeMap;
@@ -16,8 +16,9 @@ use piton_testkit::Rng;
 use uuid::Uuid;
 
 use crate::memory::Memory;
+use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
-use crate::world::{START_MS, World, launch};
+use crate::world::{Engine, START_MS, World, launch};
 
 /// Sequences, and the calls in each.
 const SEEDS: u64 = 20;
@@ -25,7 +26,7 @@ const CALLS: u64 = 100;
 /// After so many calls, everything there is to read is read.
 const READ_EVERY: u64 = 10;
 
-/// The two engines, and what somebody who uses them knows.
+/// An engine and the one in memory, and what somebody who uses them knows.
 struct Pair {
     worlds: [World; 2],
     rng: Rng,
@@ -53,16 +54,16 @@ macro_rules! ask {
             answers.push($call.await);
         }
         let memory = answers.pop().expect("two answers");
-        let sqlite = answers.pop().expect("two answers");
-        $pair.same(stringify!($call), &sqlite, &memory);
+        let engine = answers.pop().expect("two answers");
+        $pair.same(stringify!($call), &engine, &memory);
         memory
     }};
 }
 
 impl Pair {
-    async fn new(seed: u64) -> Self {
+    async fn new(seed: u64, engine: Arc<dyn Engine>) -> Self {
         Self {
-            worlds: [World::on(Arc::new(Sqlite::unsynced())).await, World::of::<Memory>().await],
+            worlds: [World::on(engine).await, World::of::<Memory>().await],
             rng: Rng::new(seed),
             runs: Vec::new(),
             workers: vec![WorkerId::new("nobody")],
@@ -71,10 +72,10 @@ impl Pair {
         }
     }
 
-    fn same(&mut self, call: &str, sqlite: &impl Debug, memory: &impl Debug) {
-        let (sqlite, memory) = (format!("{sqlite:?}"), format!("{memory:?}"));
-        self.said.push(format!("{call}\n    {sqlite}"));
-        assert_eq!(sqlite, memory, "after\n{}", self.said.join("\n"));
+    fn same(&mut self, call: &str, engine: &impl Debug, memory: &impl Debug) {
+        let (engine, memory) = (format!("{engine:?}"), format!("{memory:?}"));
+        self.said.push(format!("{call}\n    {engine}"));
+        assert_eq!(engine, memory, "after\n{}", self.said.join("\n"));
     }
 
     fn now_ms(&self) -> i64 {
@@ -400,13 +401,29 @@ fn agent() -> Agent {
 }
 
 #[tokio::test]
-async fn both_engines_answer_alike() {
-    let seeds = match std::env::var("PITON_SEED").ok().and_then(|seed| seed.parse().ok()) {
+async fn the_embedded_store_answers_as_the_one_in_memory_does() {
+    for seed in seeds(SEEDS) {
+        Pair::new(seed, Arc::new(Sqlite::unsynced())).await.answer_alike(seed).await;
+    }
+}
+
+#[tokio::test]
+async fn the_distributed_store_answers_as_the_one_in_memory_does() {
+    for seed in seeds(SEEDS / 4) {
+        Pair::new(seed, Arc::new(Postgres::fresh().await)).await.answer_alike(seed).await;
+    }
+}
+
+fn seeds(count: u64) -> std::ops::RangeInclusive<u64> {
+    match std::env::var("PITON_SEED").ok().and_then(|seed| seed.parse().ok()) {
         Some(seed) => seed..=seed,
-        None => 1..=SEEDS,
-    };
-    for seed in seeds {
-        let mut pair = Pair::new(seed).await;
+        None => 1..=count,
+    }
+}
+
+impl Pair {
+    async fn answer_alike(mut self, seed: u64) {
+        let pair = &mut self;
         pair.said.push(format!("seed {seed}"));
         for call in 1..=CALLS {
             pair.call().await;

@@ -6,6 +6,7 @@ macro_rules! promises {
     ($($promise:ident),+ $(,)?) => {
         crate::promises_of! { sqlite: crate::sqlite::Sqlite; $($promise),+ }
         crate::promises_of! { memory: crate::memory::Memory; $($promise),+ }
+        crate::promises_of! { postgres: crate::postgres::Postgres; $($promise),+ }
     };
 }
 
@@ -24,6 +25,7 @@ macro_rules! promises_of {
 use promises_of;
 
 mod memory;
+mod postgres;
 mod sqlite;
 mod world;
 

@@ -1,0 +1,144 @@
+//! One connection, with the statements that were prepared on it.
+//!
+//! Requests that are under way at once on one connection are sent one behind the other without waiting for replies:
+//! that is what makes a group of commits cost the round trips of one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+
+use super::fault::Fault;
+
+/// How long the server may take to let us in.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a statement waits for a lock, or runs. Whatever is longer is asked for again later.
+pub(super) const STATEMENT: Duration = Duration::from_secs(10);
+/// How long a server that does not answer at all is waited for.
+pub(super) const SILENCE: Duration = Duration::from_secs(12);
+
+pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+#[derive(Debug)]
+pub(super) struct Conn {
+    client: Client,
+    prepared: Mutex<HashMap<&'static str, Statement>>,
+    driver: AbortHandle,
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        // A server that fell silent would keep it for long.
+        self.driver.abort();
+    }
+}
+
+impl Conn {
+    /// Connects, and sets what every connection of ours has.
+    pub(super) async fn open(config: &Config) -> Result<Self, Fault> {
+        let mut config = config.clone();
+        config
+            .connect_timeout(CONNECT)
+            .tcp_user_timeout(SILENCE)
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(3))
+            .keepalives_retries(3);
+        if config.get_application_name().is_none() {
+            config.application_name("piton");
+        }
+        let connected = tokio::time::timeout(CONNECT, config.connect(NoTls));
+        let (client, connection) =
+            connected.await.map_err(|_| Fault::NotNow("PostgreSQL does not answer".to_owned()))??;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to PostgreSQL ended");
+            }
+        });
+        let conn = Self { client, prepared: Mutex::default(), driver: driver.abort_handle() };
+        let limit = STATEMENT.as_millis();
+        conn.batch(&format!(
+            "SET statement_timeout = {limit}; SET lock_timeout = {limit}; \
+             SET idle_in_transaction_session_timeout = {limit}; SET client_min_messages = warning; \
+             SET default_transaction_isolation = 'read committed'; SET TIME ZONE 'UTC'"
+        ))
+        .await?;
+        Ok(conn)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    async fn prepare(&self, sql: &'static str) -> Result<Statement, Fault> {
+        let known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(sql, statement.clone());
+        Ok(statement)
+    }
+
+    pub(super) async fn query(&self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, Fault> {
+        Ok(self.client.query(&self.prepare(sql).await?, params).await?)
+    }
+
+    /// The first row.
+    pub(super) async fn first(&self, sql: &'static str, params: Params<'_>) -> Result<Option<Row>, Fault> {
+        Ok(self.query(sql, params).await?.into_iter().next())
+    }
+
+    /// Returns how many rows it touched.
+    pub(super) async fn execute(&self, sql: &'static str, params: Params<'_>) -> Result<u64, Fault> {
+        Ok(self.client.execute(&self.prepare(sql).await?, params).await?)
+    }
+
+    pub(super) async fn batch(&self, sql: &str) -> Result<(), Fault> {
+        Ok(self.client.batch_execute(sql).await?)
+    }
+}
+
+/// Connections for reading, made when they are needed and kept for the next.
+#[derive(Debug, Clone)]
+pub(super) struct Pool {
+    config: Arc<Config>,
+    idle: Arc<Mutex<Vec<Conn>>>,
+    places: Arc<tokio::sync::Semaphore>,
+}
+
+/// Connections of one process that read at once.
+const READERS_MAX: usize = 4;
+
+impl Pool {
+    pub(super) fn new(config: Arc<Config>) -> Self {
+        Self { config, idle: Arc::default(), places: Arc::new(tokio::sync::Semaphore::new(READERS_MAX)) }
+    }
+
+    /// Reads with a connection that is kept where nothing went wrong with it.
+    pub(super) async fn read<T>(
+        &self,
+        look: impl AsyncFnOnce(&Conn) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let gone = |_| Fault::NotNow("the store is shutting down".to_owned());
+        let _place = self.places.acquire().await.map_err(gone)?;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let conn = match idle.filter(|conn| !conn.is_closed()) {
+            Some(conn) => conn,
+            None => Conn::open(&self.config).await?,
+        };
+        let read = tokio::time::timeout(SILENCE, look(&conn))
+            .await
+            .unwrap_or_else(|_| Err(Fault::NotNow("PostgreSQL does not answer".to_owned())));
+        if read.as_ref().err().is_none_or(Fault::is_of_the_statement) {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+        }
+        read
+    }
+}

@@ -1,0 +1,67 @@
+//! Why a statement was not carried out.
+
+use tokio_postgres::error::SqlState;
+
+use crate::Error;
+
+#[derive(Debug)]
+pub(super) enum Fault {
+    Sql(tokio_postgres::Error),
+    /// Not the server's own complaint; it passes.
+    NotNow(String),
+    /// What was read cannot be understood: trying again does not help.
+    Corrupt(String),
+}
+
+impl Fault {
+    pub(super) fn corrupt(what: impl ToString) -> Self {
+        Self::Corrupt(what.to_string())
+    }
+
+    /// Whether the statement itself is at fault, so that its connection is as good as before once it was rolled back.
+    pub(super) fn is_of_the_statement(&self) -> bool {
+        match self {
+            Self::Corrupt(_) => true,
+            Self::NotNow(_) => false,
+            Self::Sql(error) => error
+                .code()
+                .is_some_and(|code| !code.code().starts_with("57P") && !code.code().starts_with("08")),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Fault {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Corrupt(what) => Self::Corrupt(what),
+            Fault::NotNow(why) => Self::Unavailable(why),
+            Fault::Sql(error) => Self::Unavailable(plain(&error)),
+        }
+    }
+}
+
+/// The server's own words, without the wrapping. They never hold the URL, which may hold a password.
+pub(super) fn plain(error: &tokio_postgres::Error) -> String {
+    if let Some(said) = error.as_db_error() {
+        return match *said.code() {
+            SqlState::READ_ONLY_SQL_TRANSACTION => {
+                "this PostgreSQL server is read-only, a standby perhaps: Piton has to write it".to_owned()
+            }
+            SqlState::TOO_MANY_CONNECTIONS => {
+                format!("{}: raise max_connections, or run fewer processes", said.message())
+            }
+            _ => said.message().to_owned(),
+        };
+    }
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    format!("PostgreSQL cannot be reached: {deepest}")
+}

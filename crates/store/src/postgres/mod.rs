@@ -1,0 +1,278 @@
+//! The distributed store: a PostgreSQL database, shared by any number of machines.
+//!
+//! What is known of processes (locks that die with a worker, what its threads were busy with) is known on their own
+//! machine, from a folder there. Of a worker on another machine only its lease tells.
+
+mod check;
+mod command;
+mod conn;
+mod death;
+mod fault;
+mod launch;
+mod notify;
+mod open;
+mod output;
+mod read;
+mod rows;
+mod step;
+mod worker;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use piton_core::{Agent, AgentDigest, CallId, Command, Decision, Epoch, Recorded, Refusal, RunId, WorkerId};
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use conn::Pool;
+use notify::Notifier;
+use open::Server;
+use writer::{Terms, Writer};
+
+use crate::{
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
+    Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter, RunPage,
+    RunRow, Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
+};
+
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    pub synchronous: Synchronous,
+    /// Runs that may wait for a worker; a launch beyond them is refused.
+    pub waiting_max: u64,
+    /// The folder for the locks of this machine's workers.
+    pub lock_dir: PathBuf,
+    /// Where the URL holds none.
+    pub password: Option<SecretString>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct PostgresStore {
+    lock_dir: PathBuf,
+    pool: Pool,
+    writer: Writer,
+    bell: Bell,
+    clock: Clock,
+    synchronous: Synchronous,
+    waiting_max: u64,
+    server: Server,
+}
+
+impl PostgresStore {
+    /// Connects to the database at `url` (`postgres://USER:PASSWORD@HOST/DATABASE`) and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] when the URL or the schema is not one we know; [`Error::Unavailable`] when the server cannot
+    /// be reached or does not take writes.
+    pub async fn open(url: &str, options: PostgresOptions, clock: Clock) -> Result<Self, Error> {
+        let PostgresOptions { synchronous, waiting_max, lock_dir, password } = options;
+        let mut config = open::config_in(url)?;
+        if let Some(password) = password {
+            config.password(password.expose_secret());
+        }
+        let config = Arc::new(config);
+        std::fs::create_dir_all(&lock_dir).map_err(|error| {
+            Error::Unusable(format!("the folder for locks {} cannot be made: {error}", lock_dir.display()))
+        })?;
+        let server = open::prepare(&config).await?;
+        let bell = Bell::unconnected();
+        let notifier = Notifier::start(Arc::clone(&config), bell.clone());
+        let writer =
+            Writer::start(Terms { config: Arc::clone(&config), synchronous, clock: clock.clone(), notifier });
+        let pool = Pool::new(config);
+        Ok(Self { lock_dir, pool, writer, bell, clock, synchronous, waiting_max, server })
+    }
+
+    /// Where the workers of this machine keep their locks.
+    pub fn lock_dir(&self) -> &Path {
+        &self.lock_dir
+    }
+
+    fn peer(&self, worker: WorkerRow) -> Peer {
+        let lock = lock::probe(&self.lock_dir, &worker.id);
+        let busy_with = match lock {
+            PeerLock::Free => lock::last_words(&self.lock_dir, &worker.id),
+            PeerLock::Held | PeerLock::Unknown => Vec::new(),
+        };
+        Peer {
+            id: worker.id,
+            expires_at_ms: worker.expires_at_ms,
+            lease_ms: worker.lease_ms,
+            lock,
+            busy_with,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn launch(&self, launch: Launch) -> Result<Launched, Error> {
+        let definition =
+            serde_json::to_string(&launch.agent).map_err(|error| Error::Corrupt(error.to_string()))?;
+        // Looked at beforehand and not in the transaction: an exact count would have all launches wait for one row.
+        let max = self.waiting_max;
+        let waiting = self.pool.read(async |conn| read::waiting(conn, max).await).await?;
+        if waiting >= max {
+            if let Some(known) = self.run(launch.run).await? {
+                return Ok(Launched { run: known, replayed: false });
+            }
+            if launch.idempotency.is_none() {
+                return Err(Error::QueueFull { waiting, max });
+            }
+        }
+        self.writer.write(launch::WriteLaunch { launch, definition }).await?
+    }
+
+    async fn command(&self, run: RunId, command: Command) -> Result<RunRow, CommandError> {
+        if matches!(command, Command::Decide { decision: Decision::DidNotHappen, .. })
+            && let Some(worker) = self.still_acting(run).await?
+        {
+            return Err(Refusal::StillActing { worker }.into());
+        }
+        self.writer.write(command::WriteCommand { run, command }).await?
+    }
+
+    async fn run(&self, run: RunId) -> Result<Option<RunRow>, Error> {
+        Ok(self.pool.read(async |conn| rows::read_run(conn, run).await).await?)
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<RunPage, Error> {
+        Ok(self.pool.read(async |conn| read::runs(conn, filter).await).await?)
+    }
+
+    async fn events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error> {
+        Ok(self.pool.read(async |conn| rows::read_events(conn, run, after, limit).await).await?)
+    }
+
+    async fn output(&self, run: RunId, call: CallId, part: u32) -> Result<Option<String>, Error> {
+        Ok(self.pool.read(async |conn| output::read(conn, run, call, part).await).await?)
+    }
+
+    async fn standings(&self, runs: &[RunId]) -> Result<Vec<Standing>, Error> {
+        Ok(self.pool.read(async |conn| read::standings(conn, runs).await).await?)
+    }
+
+    async fn lost_attempts(&self, run: RunId) -> Result<Vec<LostAttempt>, Error> {
+        Ok(self.pool.read(async |conn| read::lost_attempts(conn, run).await).await?)
+    }
+
+    async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
+        let Some(row) = self.run(run).await? else { return Ok(None) };
+        let began = row.run.front().and_then(|front| front.started.clone());
+        Ok(began
+            .filter(|began| began.epoch < row.epoch)
+            .map(|began| began.worker)
+            .filter(|worker| lock::probe(&self.lock_dir, worker) == PeerLock::Held))
+    }
+
+    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
+        Ok(self.pool.read(async |conn| read::inbox(conn, limit).await).await?)
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRow>, Error> {
+        let now_ms = self.clock.now_ms();
+        Ok(self.pool.read(async |conn| read::workers(conn, now_ms).await).await?)
+    }
+
+    async fn queue(&self) -> Result<QueueStats, Error> {
+        let now_ms = self.clock.now_ms();
+        Ok(self.pool.read(async |conn| read::queue(conn, now_ms).await).await?)
+    }
+
+    async fn tally(&self, since_ms: i64, limit: u32) -> Result<Vec<Tally>, Error> {
+        Ok(self.pool.read(async |conn| read::tally(conn, since_ms, limit).await).await?)
+    }
+
+    async fn readiness(&self) -> Readiness {
+        let written = self.writer.write(worker::Probe).await;
+        Readiness {
+            trouble: written
+                .err()
+                .or_else(|| self.writer.trouble().map(Error::Unavailable))
+                .map(|e| e.to_string()),
+            engine: "postgres",
+            engine_version: self.server.version.clone(),
+            synchronous: self.synchronous.as_str(),
+            schema: self.server.schema,
+        }
+    }
+
+    async fn agent(&self, digest: &AgentDigest) -> Result<Option<Agent>, Error> {
+        Ok(self.pool.read(async |conn| read::agent(conn, digest).await).await?)
+    }
+
+    async fn register(&self, worker: &WorkerRow) -> Result<(), Error> {
+        self.writer.write(worker::Register(worker.clone())).await
+    }
+
+    async fn renew(&self, worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Error> {
+        self.writer.write(worker::Renew { worker: worker.clone(), expires_at_ms }).await
+    }
+
+    async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
+        let now_ms = self.clock.now_ms();
+        Ok(self.pool.read(async |conn| read::due(conn, lane, now_ms, limit).await).await?)
+    }
+
+    async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {
+        if self.due(lane, 1).await? == 0 {
+            return Ok(Vec::new());
+        }
+        self.writer.write(step::TakeJobs { worker: worker.clone(), lane, limit }).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
+        self.writer.write(commit).await
+    }
+
+    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {
+        self.writer.write(step::HandBack { run, worker: worker.clone(), epoch }).await
+    }
+
+    async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error> {
+        self.writer.write(step::HandBackAllBut { worker: worker.clone(), held: held.to_vec() }).await
+    }
+
+    async fn peers(&self, me: &WorkerId) -> Result<Vec<Peer>, Error> {
+        let workers = self.pool.read(async |conn| read::every_worker(conn).await).await?;
+        Ok(workers.into_iter().filter(|worker| worker.id != *me).map(|worker| self.peer(worker)).collect())
+    }
+
+    async fn recover(&self, lost: &LostWorker) -> Result<u64, Error> {
+        let freed = self.writer.write(worker::Recover(lost.clone())).await?;
+        lock::remove(&self.lock_dir, &lost.id);
+        Ok(freed)
+    }
+
+    async fn retire(&self, worker: &WorkerId) -> Result<(), Error> {
+        self.writer.write(worker::Retire(worker.clone())).await
+    }
+
+    async fn sweep(&self) -> Result<u64, Error> {
+        self.writer.write(worker::Sweep).await
+    }
+
+    async fn clock_set_back(&self) -> Result<u64, Error> {
+        self.writer.write(worker::ClockSetBack).await
+    }
+
+    async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error> {
+        let name = &death.worker;
+        for worker in self.pool.read(async |conn| read::incarnations(conn, name).await).await? {
+            let Peer { id, expires_at_ms, busy_with, .. } = self.peer(worker);
+            self.recover(&LostWorker { id, expires_at_ms, why: Lost::LockFree, busy_with }).await?;
+        }
+        self.writer.write(death::Judge(death.clone())).await
+    }
+
+    async fn check(&self) -> Result<Vec<Check>, Error> {
+        Ok(self.pool.read(async |conn| check::check(conn).await).await?)
+    }
+
+    fn bell(&self) -> &Bell {
+        &self.bell
+    }
+}

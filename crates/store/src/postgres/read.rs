@@ -1,0 +1,199 @@
+//! What is read outside of a write: rows, pages, the inbox, the queue's depth.
+
+use piton_core::{Agent, AgentDigest, REDUCER, RunId, WorkerId};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::conn::Conn;
+use super::fault::Fault;
+use super::rows::{epoch, label_pairs, run_columns, run_id, run_row, small, unsigned};
+use crate::{InboxItem, Lane, LostAttempt, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
+
+/// Rows of one page.
+const PAGE_MAX: u32 = 1000;
+/// How long a worker whose lease lapsed is still listed.
+const LAPSED_SHOWN_MS: i64 = 60_000;
+
+/// A page, newest first.
+pub(super) async fn runs(conn: &Conn, filter: &RunFilter) -> Result<RunPage, Fault> {
+    let limit = filter.limit.clamp(1, PAGE_MAX);
+    let mut sql = concat!("SELECT ", run_columns!(), " FROM runs WHERE true").to_owned();
+    let mut params: Vec<Box<dyn ToSql + Sync + Send>> = Vec::new();
+    let mut and = |text: &str, value: Box<dyn ToSql + Sync + Send>| {
+        params.push(value);
+        sql.push_str(&text.replace('?', &format!("${}", params.len())));
+    };
+    if !filter.statuses.is_empty() {
+        let statuses: Vec<&'static str> = filter.statuses.iter().map(|status| status.as_str()).collect();
+        and(" AND status = ANY(?)", Box::new(statuses));
+    }
+    if let Some(search) = &filter.search {
+        // No text here holds a NUL, so that nothing is found that has one.
+        let search = search.replace('\0', "\u{fffd}");
+        let id = format!("{}%", search.replace(['%', '_', '\\'], ""));
+        and(" AND (strpos(lower(task), lower(?)) > 0", Box::new(search));
+        and(" OR id::text LIKE ?)", Box::new(id));
+    }
+    if let Some(agent) = &filter.agent {
+        and(" AND agent_name = ?", Box::new(agent.replace('\0', "\u{fffd}")));
+    }
+    if let Some(tenant) = &filter.tenant {
+        and(" AND tenant = ?", Box::new(tenant.replace('\0', "\u{fffd}")));
+    }
+    if let Some(owner) = &filter.owner {
+        and(" AND owner = ?", Box::new(owner.as_str().to_owned()));
+    }
+    if !filter.labels.is_empty() {
+        and(" AND label_pairs @> ? AND label_pairs <> '{}'", Box::new(label_pairs(&filter.labels)));
+    }
+    if let Some(before) = filter.before {
+        and(" AND id < ?", Box::new(before.as_uuid()));
+    }
+    and(" ORDER BY id DESC LIMIT ?", Box::new(i64::from(limit) + 1));
+    let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| &**param as _).collect();
+    let rows = conn.client().query(&sql, &params).await?;
+    let mut runs = rows.iter().map(run_row).collect::<Result<Vec<_>, _>>()?;
+    let more = runs.len() > limit as usize;
+    runs.truncate(limit as usize);
+    let next = runs.last().map(|run| run.id).filter(|_| more);
+    Ok(RunPage { runs, next })
+}
+
+pub(super) async fn standings(conn: &Conn, runs: &[RunId]) -> Result<Vec<Standing>, Fault> {
+    let ids: Vec<Uuid> = runs.iter().map(RunId::as_uuid).collect();
+    let rows = conn.query("SELECT id, version, status FROM runs WHERE id = ANY($1)", &[&ids]).await?;
+    let standing = |row: &Row| {
+        let status = row.get::<_, &str>(2).parse().map_err(Fault::corrupt)?;
+        Ok(Standing { run: run_id(row, 0), version: unsigned(row.get(1)), status })
+    };
+    rows.iter().map(standing).collect()
+}
+
+pub(super) async fn inbox(conn: &Conn, limit: u32) -> Result<Vec<InboxItem>, Fault> {
+    let sql = concat!(
+        "SELECT ",
+        run_columns!(),
+        " FROM runs WHERE asked_at IS NOT NULL ORDER BY asked_at LIMIT $1"
+    );
+    let rows = conn.query(sql, &[&i64::from(limit.min(PAGE_MAX))]).await?;
+    let rows = rows.iter().map(run_row).collect::<Result<Vec<_>, _>>()?;
+    let item = |row: crate::RunRow| {
+        let interrupt = row.run.interrupt.clone()?;
+        Some(InboxItem {
+            run: row.id,
+            pending: row.run.front().cloned(),
+            agent_name: row.agent_name,
+            task: row.task,
+            interrupt,
+            asked_at_ms: row.updated_at_ms,
+        })
+    };
+    Ok(rows.into_iter().filter_map(item).collect())
+}
+
+macro_rules! workers {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, host, pid, concurrency, version, started_at, lease_ms, expires_at, \
+             (SELECT count(*) FROM runs WHERE owner = workers.id) FROM workers ",
+            $which
+        )
+    };
+}
+
+pub(super) async fn workers(conn: &Conn, now_ms: i64) -> Result<Vec<WorkerRow>, Fault> {
+    let sql = workers!("WHERE expires_at > $1 ORDER BY started_at, id");
+    Ok(conn.query(sql, &[&(now_ms - LAPSED_SHOWN_MS)]).await?.iter().map(worker_row).collect())
+}
+
+/// However long ago it fell silent: its runs go on when somebody notices, be that a week later.
+pub(super) async fn every_worker(conn: &Conn) -> Result<Vec<WorkerRow>, Fault> {
+    Ok(conn.query(workers!(""), &[]).await?.iter().map(worker_row).collect())
+}
+
+/// Every incarnation of the worker that bears this name.
+pub(super) async fn incarnations(conn: &Conn, worker: &WorkerId) -> Result<Vec<WorkerRow>, Fault> {
+    let sql = workers!("WHERE id = $1 OR starts_with(id, $1 || '.')");
+    Ok(conn.query(sql, &[&worker.as_str()]).await?.iter().map(worker_row).collect())
+}
+
+fn worker_row(row: &Row) -> WorkerRow {
+    WorkerRow {
+        id: WorkerId::new(row.get::<_, String>(0)),
+        host: row.get(1),
+        pid: small(row.get(2)),
+        concurrency: small(row.get(3)),
+        version: row.get(4),
+        started_at_ms: row.get(5),
+        lease_ms: unsigned(row.get(6)),
+        expires_at_ms: row.get(7),
+        runs: small(row.get(8)),
+    }
+}
+
+pub(super) async fn queue(conn: &Conn, now_ms: i64) -> Result<QueueStats, Fault> {
+    let sql = "SELECT (SELECT count(*) FROM jobs WHERE due_at <= $1), (SELECT count(*) FROM jobs WHERE due_at > $1), \
+               (SELECT min(due_at) FROM jobs WHERE due_at <= $1), \
+               (SELECT count(*) FROM runs WHERE owner IS NOT NULL)";
+    let Some(row) = conn.first(sql, &[&now_ms]).await? else { return Ok(QueueStats::default()) };
+    let oldest: Option<i64> = row.get(2);
+    Ok(QueueStats {
+        due: unsigned(row.get(0)),
+        later: unsigned(row.get(1)),
+        oldest_ms: oldest.map_or(0, |due| unsigned(now_ms - due)),
+        owned: unsigned(row.get(3)),
+    })
+}
+
+pub(super) async fn tally(conn: &Conn, since_ms: i64, limit: u32) -> Result<Vec<Tally>, Fault> {
+    let sql = "SELECT status, finished_at / 60000 * 60000 AS minute, count(*) FROM \
+               (SELECT status, finished_at FROM runs WHERE id >= $1 ORDER BY id DESC LIMIT $2) late \
+               GROUP BY status, minute";
+    let first = Uuid::parse_str(&format!("{}-0000-0000-000000000000", Tally::ids_after(since_ms)));
+    let rows = conn.query(sql, &[&first.map_err(Fault::corrupt)?, &i64::from(limit)]).await?;
+    let tally = |row: &Row| {
+        let status = row.get::<_, &str>(0).parse().map_err(Fault::corrupt)?;
+        Ok(Tally { status, finished_at_ms: row.get(1), runs: unsigned(row.get(2)) })
+    };
+    rows.iter().map(tally).collect()
+}
+
+/// Jobs, due or not, counted up to `limit`.
+pub(super) async fn waiting(conn: &Conn, limit: u64) -> Result<u64, Fault> {
+    let sql = "SELECT count(*) FROM (SELECT FROM jobs LIMIT $1) counted";
+    let row = conn.first(sql, &[&super::rows::signed(limit)]).await?;
+    Ok(row.map_or(0, |row| unsigned(row.get(0))))
+}
+
+pub(super) async fn agent(conn: &Conn, digest: &AgentDigest) -> Result<Option<Agent>, Fault> {
+    let row = conn.first("SELECT definition FROM agents WHERE digest = $1", &[&digest.as_str()]).await?;
+    row.map(|row| serde_json::from_str(row.get(0)))
+        .transpose()
+        .map_err(|error| Fault::Corrupt(format!("agent {digest}: {error}")))
+}
+
+/// Due jobs of runs that nobody holds and that this version can advance, counted up to `limit`.
+pub(super) async fn due(conn: &Conn, lane: Lane, now_ms: i64, limit: u32) -> Result<u32, Fault> {
+    let sql = "SELECT count(*) FROM (SELECT FROM jobs j JOIN runs r ON r.id = j.run WHERE j.due_at <= $1 \
+               AND r.owner IS NULL AND r.reducer <= $2 AND (r.suspect IS NOT NULL) = $3 LIMIT $4) due";
+    let is_apart = lane == Lane::Apart;
+    let row = conn.first(sql, &[&now_ms, &i64::from(REDUCER), &is_apart, &i64::from(limit)]).await?;
+    Ok(row.map_or(0, |row| small(row.get(0))))
+}
+
+pub(super) async fn lost_attempts(conn: &Conn, run: RunId) -> Result<Vec<LostAttempt>, Fault> {
+    let sql = "SELECT worker, epoch, attempt, version, at, how, blamed FROM lost_attempts WHERE run = $1 \
+               ORDER BY epoch LIMIT 1000";
+    let rows = conn.query(sql, &[&run.as_uuid()]).await?;
+    let lost = |row: &Row| LostAttempt {
+        worker: WorkerId::new(row.get::<_, String>(0)),
+        epoch: epoch(row.get(1)),
+        attempt: small(row.get(2)),
+        version: unsigned(row.get(3)),
+        at_ms: row.get(4),
+        how: row.get(5),
+        blamed: row.get(6),
+    };
+    Ok(rows.iter().map(lost).collect())
+}

@@ -1,0 +1,292 @@
+//! Claiming runs for a step, committing it, and giving runs back. Every write here is fenced.
+
+use piton_core::{Epoch, Event, REDUCER, RunId, WorkerId};
+use tokio_postgres::types::ToSql;
+
+use super::conn::Conn;
+use super::fault::Fault;
+use super::output;
+use super::read::due;
+use super::rows::{
+    append_events, asked_at, dequeue, enqueue, epoch, fold_text, run_id, signed, small, unsigned,
+};
+use super::writer::{Transact, Written};
+use crate::bell::Ring;
+use crate::{Claim, Commit, CommitOutcome, JobKind, Lane, StepEnd};
+
+/// Takes due jobs for a worker that nobody has taken for dead.
+pub(super) struct TakeJobs {
+    pub(super) worker: WorkerId,
+    pub(super) lane: Lane,
+    pub(super) limit: u32,
+}
+
+impl Transact for TakeJobs {
+    type Out = Vec<Claim>;
+
+    fn synced(&self) -> Option<bool> {
+        Some(false)
+    }
+
+    fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, Self::Out> {
+        Box::pin(self.take(conn, now_ms))
+    }
+}
+
+impl TakeJobs {
+    async fn take(&self, conn: &Conn, now_ms: i64) -> Result<(Vec<Claim>, Option<Ring>), Fault> {
+        // A worker that was declared dead takes nothing: nobody would look after what it takes. Whoever declares it dead at
+        // this moment waits for this transaction, and frees what it took.
+        let alive =
+            conn.first("SELECT FROM workers WHERE id = $1 FOR KEY SHARE", &[&self.worker.as_str()]).await?;
+        if alive.is_none() {
+            return Ok((Vec::new(), None));
+        }
+        let rows = conn
+            .query(
+                "WITH due AS ( \
+                   SELECT j.run, j.kind, j.priority, j.due_at FROM jobs j JOIN runs r ON r.id = j.run \
+                   WHERE j.due_at <= $1 AND r.owner IS NULL AND r.reducer <= $2 AND (r.suspect IS NOT NULL) = $3 \
+                   ORDER BY j.priority DESC, j.due_at, j.run LIMIT $4 FOR UPDATE SKIP LOCKED), \
+                 taken AS (DELETE FROM jobs USING due WHERE jobs.run = due.run) \
+                 UPDATE runs SET owner = $5, epoch = epoch + 1, attempt = attempt + 1, claimed_at = $1 FROM due \
+                 WHERE runs.id = due.run AND status IN ('running', 'cancelling') \
+                 RETURNING runs.id, due.kind, fold, epoch, attempt, due.priority, due.due_at",
+                &[
+                    &now_ms,
+                    &i64::from(REDUCER),
+                    &(self.lane == Lane::Apart),
+                    &i64::from(self.limit),
+                    &self.worker.as_str(),
+                ],
+            )
+            .await?;
+        let mut claims = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let run = run_id(row, 0);
+            let Ok(fold) = serde_json::from_str(row.get(2)) else {
+                tracing::error!(%run, "a run's row cannot be read");
+                // The others do not wait for it: it has no job now until the next sweep gives it one.
+                conn.execute(
+                    "UPDATE runs SET owner = NULL, attempt = greatest(attempt - 1, 0) WHERE id = $1",
+                    &[&run.as_uuid()],
+                )
+                .await?;
+                continue;
+            };
+            let claim = Claim {
+                run,
+                fold,
+                epoch: epoch(row.get(3)),
+                attempt: small(row.get(4)),
+                ordinal: 1,
+                kind: JobKind::parse(row.get(1)),
+            };
+            claims.push((std::cmp::Reverse(row.get::<_, i32>(5)), row.get::<_, i64>(6), run, claim));
+        }
+        claims.sort_by_key(|(priority, due_at, run, _)| (*priority, *due_at, *run));
+        Ok((claims.into_iter().map(|(.., claim)| claim).collect(), None))
+    }
+}
+
+impl Transact for Commit {
+    type Out = CommitOutcome;
+
+    fn synced(&self) -> Option<bool> {
+        let announces = |event: &Event| matches!(event, Event::ToolStarted { .. });
+        if self.events.iter().any(announces) {
+            // The call is about to be made: an announcement that a loss of power took would let it be made twice.
+            Some(true)
+        } else if self.end == StepEnd::Progress {
+            Some(false)
+        } else {
+            None
+        }
+    }
+
+    fn run_id(&self) -> Option<RunId> {
+        Some(self.run)
+    }
+
+    fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, Self::Out> {
+        Box::pin(write(self, conn, now_ms))
+    }
+}
+
+/// The row of a run that this very worker holds under this epoch, at the version that its events were folded onto, and
+/// where this commit does not stand already.
+macro_rules! fenced {
+    ($update:literal, $and:literal) => {
+        concat!(
+            $update,
+            " WHERE id = $1 AND owner = $2 AND epoch = $3 AND version = $4 \
+             AND (commit_epoch <> $3 OR commit_ordinal < $5)",
+            $and
+        )
+    };
+}
+
+/// Most commits leave alone what the table is searched by. They name none of it, so that no index is written.
+const STAYS: &str = fenced!(
+    "UPDATE runs SET version = $6, reducer = $7, fold = $8, updated_at = $9, commit_epoch = $3, commit_ordinal = $5, \
+     attempt = CASE WHEN $10 THEN 1 ELSE attempt END, deaths = CASE WHEN $10 THEN 0 ELSE deaths END",
+    " AND status = $11 AND suspect IS NULL"
+);
+/// A suspect's whole step clears it, and it goes back to the others.
+const MOVES: &str = fenced!(
+    "UPDATE runs SET version = $6, reducer = $7, fold = $8, updated_at = $9, commit_epoch = $3, commit_ordinal = $5, \
+     status = $11, finished_at = $12, asked_at = $14, \
+     owner = CASE WHEN $13 AND NOT ($10 AND suspect IS NOT NULL) THEN owner END, \
+     attempt = CASE WHEN $10 THEN ($13 AND suspect IS NULL)::int WHEN $13 THEN attempt ELSE greatest(attempt - 1, 0) END, \
+     deaths = CASE WHEN $10 THEN 0 ELSE deaths END, suspect = CASE WHEN $10 THEN NULL ELSE suspect END",
+    " RETURNING owner IS NOT NULL"
+);
+
+async fn write(commit: &Commit, conn: &Conn, now_ms: i64) -> Result<(CommitOutcome, Option<Ring>), Fault> {
+    let is_runnable = commit.after.status.is_runnable();
+    let stays = match commit.end {
+        StepEnd::GoesOn | StepEnd::Progress => true,
+        StepEnd::Done => is_runnable && due(conn, Lane::Common, now_ms, 1).await? == 0,
+        StepEnd::GiveBack => false,
+    };
+    let Some(kept) = write_row(commit, conn, stays, now_ms).await? else {
+        return Ok((why_not(commit, conn).await?, None));
+    };
+    let appended = append_events(conn, commit.run, commit.base, Some(commit.epoch), &commit.events, now_ms);
+    let outputs = async {
+        for full in &commit.outputs {
+            output::write(conn, commit.run, full).await?;
+        }
+        Ok(())
+    };
+    let job = async {
+        Ok(match commit.end {
+            StepEnd::GoesOn | StepEnd::Progress => Ring::Events,
+            StepEnd::Done | StepEnd::GiveBack if is_runnable && !kept => {
+                enqueue(conn, commit.run, JobKind::Step, now_ms).await?;
+                Ring::Job
+            }
+            StepEnd::Done | StepEnd::GiveBack => {
+                dequeue(conn, commit.run).await?;
+                Ring::Events
+            }
+        })
+    };
+    let ((), (), ring) = futures::try_join!(appended, outputs, job)?;
+    Ok((CommitOutcome::Committed { version: commit.after.version, kept }, Some(ring)))
+}
+
+/// Writes the fold if the fence holds. Returns whether the run is the worker's still; `None` where the fence does
+/// not hold.
+async fn write_row(commit: &Commit, conn: &Conn, stays: bool, now_ms: i64) -> Result<Option<bool>, Fault> {
+    let id = commit.run.as_uuid();
+    let (epoch, base, version) = (signed(commit.epoch.0), signed(commit.base), signed(commit.after.version));
+    let (worker, fold, status) = (commit.worker.as_str(), fold_text(&commit.after)?, commit.after.status);
+    let (is_whole, status_text) = (commit.end == StepEnd::Done, status.as_str());
+    let (ordinal, reducer) = (i64::from(commit.ordinal), i64::from(REDUCER));
+    let both: [&(dyn ToSql + Sync); 11] =
+        [&id, &worker, &epoch, &base, &ordinal, &version, &reducer, &fold, &now_ms, &is_whole, &status_text];
+    if stays && !status.is_over() && conn.execute(STAYS, &both).await? == 1 {
+        return Ok(Some(true));
+    }
+    let finished_at = status.is_over().then_some(now_ms);
+    let asked_at = asked_at(&commit.after, now_ms);
+    let rest: [&(dyn ToSql + Sync); 3] = [&finished_at, &stays, &asked_at];
+    let Some(row) = conn.first(MOVES, &[&both[..], &rest].concat()).await? else { return Ok(None) };
+    if is_whole {
+        conn.execute("UPDATE lost_attempts SET suspected = false WHERE run = $1 AND suspected", &[&id])
+            .await?;
+    }
+    Ok(Some(row.get(0)))
+}
+
+/// Who came in between.
+async fn why_not(commit: &Commit, conn: &Conn) -> Result<CommitOutcome, Fault> {
+    let read = "SELECT owner, epoch, version, commit_epoch, commit_ordinal, fold FROM runs WHERE id = $1";
+    let Some(row) = conn.first(read, &[&commit.run.as_uuid()]).await? else {
+        return Ok(CommitOutcome::Fenced);
+    };
+    let owner: Option<&str> = row.get(0);
+    let is_owner = owner == Some(commit.worker.as_str()) && epoch(row.get(1)) == commit.epoch;
+    if epoch(row.get(3)) == commit.epoch && small(row.get(4)) >= commit.ordinal {
+        // Only its acknowledgement was lost.
+        return Ok(CommitOutcome::Committed { version: unsigned(row.get(2)), kept: is_owner });
+    }
+    if !is_owner {
+        return Ok(CommitOutcome::Fenced);
+    }
+    let newer = serde_json::from_str(row.get(5))
+        .map_err(|error| Fault::Corrupt(format!("run {}: {error}", commit.run)))?;
+    Ok(CommitOutcome::Behind { newer: Box::new(newer) })
+}
+
+/// Gives a run back unadvanced.
+pub(super) struct HandBack {
+    pub(super) run: RunId,
+    pub(super) worker: WorkerId,
+    pub(super) epoch: Epoch,
+}
+
+impl Transact for HandBack {
+    type Out = ();
+
+    fn synced(&self) -> Option<bool> {
+        Some(false)
+    }
+
+    fn run_id(&self) -> Option<RunId> {
+        Some(self.run)
+    }
+
+    fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, ()> {
+        Box::pin(async move {
+            let row = conn
+                .first(
+                    "UPDATE runs SET owner = NULL, attempt = greatest(attempt - 1, 0) \
+                     WHERE id = $1 AND owner = $2 AND epoch = $3 RETURNING status IN ('running', 'cancelling')",
+                    &[&self.run.as_uuid(), &self.worker.as_str(), &signed(self.epoch.0)],
+                )
+                .await?;
+            if row.is_some_and(|row| row.get(0)) {
+                enqueue(conn, self.run, JobKind::Step, now_ms).await?;
+                return Ok(((), Some(Ring::Job)));
+            }
+            Ok(((), None))
+        })
+    }
+}
+
+/// Gives back what a worker owns and does not know of.
+pub(super) struct HandBackAllBut {
+    pub(super) worker: WorkerId,
+    pub(super) held: Vec<(RunId, Epoch)>,
+}
+
+impl Transact for HandBackAllBut {
+    type Out = u64;
+
+    fn synced(&self) -> Option<bool> {
+        Some(false)
+    }
+
+    fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, u64> {
+        Box::pin(async move {
+            let runs: Vec<_> = self.held.iter().map(|(run, _)| run.as_uuid()).collect();
+            let epochs: Vec<_> = self.held.iter().map(|(_, epoch)| signed(epoch.0)).collect();
+            let taken = conn
+                .query(
+                    "WITH loose AS (SELECT id FROM runs WHERE owner = $1 AND NOT EXISTS \
+                       (SELECT FROM unnest($2::uuid[], $3::bigint[]) AS held (run, epoch) \
+                        WHERE held.run = runs.id AND held.epoch = runs.epoch) ORDER BY id FOR UPDATE) \
+                     UPDATE runs SET owner = NULL, attempt = greatest(attempt - 1, 0) FROM loose \
+                     WHERE runs.id = loose.id RETURNING runs.id, status IN ('running', 'cancelling')",
+                    &[&self.worker.as_str(), &runs, &epochs],
+                )
+                .await?;
+            for row in taken.iter().filter(|row| row.get(1)) {
+                enqueue(conn, run_id(row, 0), JobKind::Step, now_ms).await?;
+            }
+            Ok((taken.len() as u64, (!taken.is_empty()).then_some(Ring::Job)))
+        })
+    }
+}

@@ -1,0 +1,252 @@
+//! One writer per process. It groups what concurrent steps and requests want to commit into one transaction and sends
+//! their statements side by side; a reply leaves only after its group is committed.
+//!
+//! An SQL error takes the whole group back, and each member is tried again alone. The runs that a group is about are
+//! locked first, in the order of their ids, so that the groups of two processes never wait for each other in a circle.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use futures::future::{BoxFuture, join_all};
+use piton_core::RunId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_postgres::Config;
+
+use super::conn::{Conn, SILENCE};
+use super::fault::Fault;
+use super::notify::Notifier;
+use crate::bell::Ring;
+use crate::{Clock, Error, Synchronous};
+
+/// Members of one transaction.
+const GROUP_MAX: usize = 256;
+/// Writes that may wait for their turn; who comes later waits to enter.
+const WAITING_MAX: usize = 4096;
+
+/// What became of a write, and what there is to ring for.
+pub(super) type Written<'a, T> = BoxFuture<'a, Result<(T, Option<Ring>), Fault>>;
+
+/// Something to be written in one transaction. It may be run more than once, so it must not count on its first try.
+pub(super) trait Transact: Send + Sync + 'static {
+    type Out: Send + 'static;
+
+    /// Whether the reply has to wait for the disk, whatever the store is set to; `None`: as it is set.
+    fn synced(&self) -> Option<bool>;
+
+    /// The run whose row it changes, if it is one.
+    fn run_id(&self) -> Option<RunId> {
+        None
+    }
+
+    fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, Self::Out>;
+}
+
+/// Where writes are handed in.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    queue: mpsc::UnboundedSender<Box<dyn Member>>,
+    entrance: Arc<Semaphore>,
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+/// What a writer works with.
+pub(super) struct Terms {
+    pub(super) config: Arc<Config>,
+    pub(super) synchronous: Synchronous,
+    pub(super) clock: Clock,
+    pub(super) notifier: Notifier,
+}
+
+impl Writer {
+    /// Must be called inside a tokio runtime.
+    pub(super) fn start(terms: Terms) -> Self {
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let trouble = Arc::new(Mutex::new(None));
+        let turn = Turn { terms, trouble: Arc::clone(&trouble), conn: None };
+        tokio::spawn(turn.serve(waiting));
+        Self { queue, entrance: Arc::new(Semaphore::new(WAITING_MAX)), trouble }
+    }
+
+    /// Writes `what` with whatever else is waiting, and returns once that is committed.
+    pub(super) async fn write<T: Transact>(&self, what: T) -> Result<T::Out, Error> {
+        let gone = || Error::Unavailable("the store is shutting down".to_owned());
+        let place = Arc::clone(&self.entrance).acquire_owned().await.map_err(|_| gone())?;
+        let (reply, replied) = oneshot::channel();
+        let member = Waiting { what, reply, out: None, _place: place };
+        self.queue.send(Box::new(member)).map_err(|_| gone())?;
+        replied.await.map_err(|_| gone())?
+    }
+
+    /// Why the last write failed, until one succeeds.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().ok().and_then(|trouble| trouble.clone())
+    }
+}
+
+trait Member: Send {
+    fn synced(&self) -> Option<bool>;
+    fn run_id(&self) -> Option<RunId>;
+    fn run<'a>(&'a mut self, conn: &'a Conn, now_ms: i64) -> BoxFuture<'a, Result<Option<Ring>, Fault>>;
+    fn done(self: Box<Self>);
+    fn failed(self: Box<Self>, error: Error);
+}
+
+struct Waiting<T: Transact> {
+    what: T,
+    reply: oneshot::Sender<Result<T::Out, Error>>,
+    out: Option<T::Out>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<T: Transact> Member for Waiting<T> {
+    fn synced(&self) -> Option<bool> {
+        self.what.synced()
+    }
+
+    fn run_id(&self) -> Option<RunId> {
+        self.what.run_id()
+    }
+
+    fn run<'a>(&'a mut self, conn: &'a Conn, now_ms: i64) -> BoxFuture<'a, Result<Option<Ring>, Fault>> {
+        Box::pin(async move {
+            let (out, ring) = self.what.run(conn, now_ms).await?;
+            self.out = Some(out);
+            Ok(ring)
+        })
+    }
+
+    fn done(self: Box<Self>) {
+        if let Some(out) = self.out {
+            // Whoever asked may have stopped waiting; what was written stands all the same.
+            let _ = self.reply.send(Ok(out));
+        }
+    }
+
+    fn failed(self: Box<Self>, error: Error) {
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+struct Turn {
+    terms: Terms,
+    trouble: Arc<Mutex<Option<String>>>,
+    conn: Option<Conn>,
+}
+
+/// Why a group was not written.
+struct Broken {
+    fault: Fault,
+    /// No member is to blame.
+    is_common: bool,
+}
+
+/// Takes out of `waiting` the first for each run: members of a group do not see one another's writes in any order.
+fn one_for_each_run(waiting: &mut Vec<Box<dyn Member>>) -> Vec<Box<dyn Member>> {
+    let mut runs = HashSet::new();
+    waiting.extract_if(.., |member| member.run_id().is_none_or(|run| runs.insert(run))).collect()
+}
+
+impl Turn {
+    async fn serve(mut self, mut waiting: mpsc::UnboundedReceiver<Box<dyn Member>>) {
+        let mut next = Vec::new();
+        while !next.is_empty() || waiting.recv_many(&mut next, GROUP_MAX).await > 0 {
+            let mut group = one_for_each_run(&mut next);
+            let Err(broken) = self.write(&mut group).await else { continue };
+            if broken.is_common || group.len() == 1 {
+                self.refuse(&mut group, broken.fault);
+                continue;
+            }
+            // One member's error is not its neighbours': each is tried again alone.
+            for member in group {
+                let mut alone = vec![member];
+                if let Err(broken) = self.write(&mut alone).await {
+                    self.refuse(&mut alone, broken.fault);
+                }
+            }
+        }
+    }
+
+    fn refuse(&self, group: &mut Vec<Box<dyn Member>>, fault: Fault) {
+        let error = Error::from(fault);
+        self.note(Some(&error));
+        group.drain(..).for_each(|member| member.failed(error.clone()));
+    }
+
+    /// Writes all of them, and leaves them where that failed.
+    async fn write(&mut self, group: &mut Vec<Box<dyn Member>>) -> Result<(), Broken> {
+        let ring = match tokio::time::timeout(SILENCE, self.transact(group)).await {
+            Ok(ring) => ring?,
+            // The connection went with the future. What became of the transaction is not known, as after any silence.
+            Err(_) => {
+                let fault = Fault::NotNow("PostgreSQL does not answer".to_owned());
+                return Err(Broken { fault, is_common: true });
+            }
+        };
+        self.note(None);
+        group.drain(..).for_each(Member::done);
+        if let Some(ring) = ring {
+            self.terms.notifier.ring(ring);
+        }
+        Ok(())
+    }
+
+    async fn transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
+        let common = |fault| Broken { fault, is_common: true };
+        let conn = match self.conn.take().filter(|conn| !conn.is_closed()) {
+            Some(conn) => conn,
+            None => Conn::open(&self.terms.config).await.map_err(common)?,
+        };
+        let is_full = self.terms.synchronous == Synchronous::Full;
+        let is_synced = group.iter().any(|member| member.synced().unwrap_or(is_full));
+        let begin = if is_synced { "BEGIN" } else { "BEGIN; SET LOCAL synchronous_commit = off" };
+        conn.batch(begin).await.map_err(common)?;
+        let mut runs: Vec<_> =
+            group.iter().filter_map(|member| member.run_id()).map(|run| run.as_uuid()).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        if runs.len() > 1 {
+            let lock = "SELECT FROM runs WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+            conn.query(lock, &[&runs]).await.map_err(common)?;
+        }
+        let now_ms = self.terms.clock.now_ms();
+        let told = join_all(group.iter_mut().map(|member| member.run(&conn, now_ms))).await;
+        let mut loudest = None;
+        let mut fault = None;
+        for told in told {
+            match told {
+                Ok(Some(Ring::Job)) => loudest = Some(Ring::Job),
+                Ok(Some(Ring::Events)) => loudest = loudest.or(Some(Ring::Events)),
+                Ok(None) => {}
+                Err(why) => fault = fault.or(Some(why)),
+            }
+        }
+        if let Some(fault) = fault {
+            if fault.is_of_the_statement() && conn.batch("ROLLBACK").await.is_ok() {
+                self.conn = Some(conn);
+            }
+            return Err(Broken { fault, is_common: false });
+        }
+        conn.batch("COMMIT").await.map_err(common)?;
+        self.conn = Some(conn);
+        Ok(loudest)
+    }
+
+    fn note(&self, error: Option<&Error>) {
+        if let Ok(mut trouble) = self.trouble.lock() {
+            match error {
+                Some(error) => {
+                    let now = error.to_string();
+                    if trouble.is_none() {
+                        tracing::warn!(error = %now, "the database does not take writes");
+                    }
+                    *trouble = Some(now);
+                }
+                None if trouble.is_some() => {
+                    tracing::info!("the database takes writes again");
+                    *trouble = None;
+                }
+                None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The distributed store, on a server of the test's own.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use piton_core::{RunId, WorkerId};
+use piton_store::{Clock, PostgresOptions, PostgresStore, Store, Synchronous, WorkerLock};
+use piton_testkit::PostgresServer;
+
+use crate::world::Engine;
+
+pub(crate) struct Postgres {
+    server: PostgresServer,
+    lock_dir: tempfile::TempDir,
+    locks: Mutex<BTreeMap<WorkerId, WorkerLock>>,
+}
+
+impl Postgres {
+    /// Carries `sql` out behind the store's back.
+    async fn raw(&self, sql: &str) {
+        let (client, connection) =
+            tokio_postgres::connect(&self.server.url(), tokio_postgres::NoTls).await.expect("a connection");
+        let connection = tokio::spawn(connection);
+        client.batch_execute(sql).await.expect(sql);
+        connection.abort();
+    }
+}
+
+#[async_trait]
+impl Engine for Postgres {
+    async fn fresh() -> Self {
+        let lock_dir = tempfile::tempdir().expect("a folder");
+        Self { server: PostgresServer::start(), lock_dir, locks: Mutex::default() }
+    }
+
+    async fn open(&self, clock: &Clock) -> Arc<dyn Store> {
+        let options = PostgresOptions {
+            synchronous: Synchronous::Full,
+            waiting_max: 1_000_000,
+            lock_dir: self.lock_dir.path().to_owned(),
+            password: None,
+        };
+        Arc::new(PostgresStore::open(&self.server.url(), options, clock.clone()).await.expect("a store"))
+    }
+
+    fn lock(&self, worker: &WorkerId) {
+        let lock = WorkerLock::take(self.lock_dir.path(), worker).expect("taken").expect("kept");
+        self.locks.lock().expect("locks").insert(worker.clone(), lock);
+    }
+
+    fn die(&self, worker: &WorkerId, busy_with: &[RunId]) {
+        self.locks.lock().expect("locks").remove(worker);
+        // A process that is killed leaves its file behind.
+        let slots: String = busy_with.iter().map(RunId::to_string).collect();
+        std::fs::write(self.lock_dir.path().join(format!("{worker}.lock")), slots).expect("a file");
+    }
+
+    async fn lose_jobs(&self) {
+        self.raw("DELETE FROM jobs").await;
+    }
+
+    async fn lose_workers(&self) {
+        self.raw("DELETE FROM workers").await;
+    }
+}
