@@ -1,10 +1,8 @@
 //! How commands reach runs: over HTTP, whether the server is elsewhere or made for the occasion in this process.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use piton_store::SqliteStore;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -12,7 +10,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Loaded;
-use crate::{open, serve};
+use crate::open::{self, Database};
+use crate::serve;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -23,7 +22,7 @@ pub(crate) struct Client {
     base: Url,
     key: Option<SecretString>,
     /// The database, where the API is in this process.
-    pub(crate) store: Option<Arc<SqliteStore>>,
+    pub(crate) database: Option<Database>,
     /// Ends what this process serves.
     pub(crate) stop: CancellationToken,
 }
@@ -111,10 +110,10 @@ impl Client {
         let http =
             reqwest::Client::builder().connect_timeout(CONNECT_LIMIT).no_proxy().tcp_nodelay(true).build()?;
         let Some(server) = server else {
-            let store = open::store(loaded).await?;
-            let (listen, key) = serve::privately(loaded, Arc::clone(&store), stop.clone()).await?;
+            let database = open::database(loaded).await?;
+            let (listen, key) = serve::privately(loaded, database.store(), stop.clone()).await?;
             let base = Url::parse(&format!("http://{listen}"))?;
-            return Ok(Self { http, base, key: Some(key), store: Some(store), stop });
+            return Ok(Self { http, base, key: Some(key), database: Some(database), stop });
         };
         let base = Url::parse(server)
             .ok()
@@ -122,7 +121,7 @@ impl Client {
             .with_context(|| {
                 format!("--server {server}: expected an address such as http://127.0.0.1:3000")
             })?;
-        Ok(Self { http, base, key: loaded.config.server.api_key.clone(), store: None, stop })
+        Ok(Self { http, base, key: loaded.config.server.api_key.clone(), database: None, stop })
     }
 
     /// The address as it is shown.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use piton_store::{Check, Examination, QueueStats, Readiness, Repair, SqliteStore, Store};
+use piton_store::{Check, Examination, QueueStats, Readiness, Repair, SqliteStore};
 use serde_json::{Value, json};
 
 use crate::cli::{Doctor, exit};
@@ -16,23 +16,25 @@ const PING_LIMIT: Duration = Duration::from_secs(3);
 /// Checks a database, live or stopped, against every invariant; mends first what is safe to mend, where that is asked.
 pub(crate) async fn doctor(loaded: &Loaded, args: &Doctor) -> anyhow::Result<u8> {
     let url = &loaded.config.store.url;
-    if !SqliteStore::is_there(url)? {
+    if !loaded.config.store.is_postgres() && !SqliteStore::is_there(url)? {
         anyhow::bail!("there is no database at {url} ({}): nothing to look at", loaded.origin("store.url"));
     }
-    let store = open::store(loaded).await?;
-    let repairs = if args.repair { store.repair().await? } else { Vec::new() };
+    let database = open::database(loaded).await?;
+    let store = database.store();
+    let repairs = if args.repair { database.repair().await? } else { Vec::new() };
     let how = Examination { deep: args.deep, step_limit_ms: Some(loaded.config.worker.step_timeout_ms) };
     let found = Found {
         readiness: store.readiness().await,
-        checks: store.examine(&how).await?,
+        checks: database.examine(&how).await?,
         workers: store.workers().await.map_or(0, |workers| workers.len()),
         queue: store.queue().await.unwrap_or_default(),
         repairs,
     };
+    let place = database.path().map_or_else(|| url.clone(), |path| path.display().to_string());
     if args.json {
-        out::json(&found.json(&store.path().display().to_string()));
+        out::json(&found.json(&place));
     } else {
-        found.say(&store.path().display().to_string());
+        found.say(&place);
     }
     Ok(if found.is_well() { 0 } else { exit::NOT_WELL })
 }

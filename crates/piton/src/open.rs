@@ -1,23 +1,84 @@
 //! What every role needs from the configuration: the store, the tools, the agents.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use piton_store::{Clock, SqliteOptions, SqliteStore};
+use piton_store::{
+    Check, Clock, Error, Examination, PostgresOptions, PostgresStore, Repair, SqliteOptions, SqliteStore,
+    Store,
+};
 use piton_tools::{Registry, RegistryOptions};
 
 use crate::agents::Catalog;
 use crate::config::Loaded;
 
+/// The database that is configured.
+#[derive(Debug, Clone)]
+pub(crate) enum Database {
+    Embedded(Arc<SqliteStore>),
+    Distributed(Arc<PostgresStore>),
+}
+
+impl Database {
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Embedded(store) => Arc::clone(store) as _,
+            Self::Distributed(store) => Arc::clone(store) as _,
+        }
+    }
+
+    /// Where the workers of this machine keep their locks.
+    pub(crate) fn lock_dir(&self) -> PathBuf {
+        match self {
+            Self::Embedded(store) => store.lock_dir().to_owned(),
+            Self::Distributed(store) => store.lock_dir().to_owned(),
+        }
+    }
+
+    /// The file, where it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Embedded(store) => Some(store.path()),
+            Self::Distributed(_) => None,
+        }
+    }
+
+    pub(crate) async fn examine(&self, how: &Examination) -> Result<Vec<Check>, Error> {
+        match self {
+            Self::Embedded(store) => store.examine(how).await,
+            Self::Distributed(store) => store.check().await,
+        }
+    }
+
+    pub(crate) async fn repair(&self) -> Result<Vec<Repair>, Error> {
+        match self {
+            Self::Embedded(store) => store.repair().await,
+            Self::Distributed(_) => Ok(vec![Repair {
+                done: false,
+                said: "nothing was repaired: of PostgreSQL only what workers mend by themselves is mended so far"
+                    .to_owned(),
+            }]),
+        }
+    }
+}
+
 /// Opens the database.
-pub(crate) async fn store(loaded: &Loaded) -> anyhow::Result<Arc<SqliteStore>> {
+pub(crate) async fn database(loaded: &Loaded) -> anyhow::Result<Database> {
     let config = &loaded.config.store;
-    let waiting_max = loaded.config.queue.waiting_max;
-    let options = SqliteOptions { synchronous: config.synchronous, waiting_max };
-    let store = SqliteStore::open(&config.url, options, Clock::system())
-        .await
-        .with_context(|| format!("store.url = {:?} ({})", config.url, loaded.origin("store.url")))?;
-    Ok(Arc::new(store))
+    let (synchronous, waiting_max) = (config.synchronous, loaded.config.queue.waiting_max);
+    let opened = if config.is_postgres() {
+        let password = config.password.clone();
+        let lock_dir = PathBuf::from(&config.lock_dir);
+        let options = PostgresOptions { synchronous, waiting_max, lock_dir, password };
+        let store = PostgresStore::open(&config.url, options, Clock::system()).await;
+        store.map(|store| Database::Distributed(Arc::new(store)))
+    } else {
+        let store =
+            SqliteStore::open(&config.url, SqliteOptions { synchronous, waiting_max }, Clock::system());
+        store.await.map(|store| Database::Embedded(Arc::new(store)))
+    };
+    opened.with_context(|| format!("store.url = {:?} ({})", config.url, loaded.origin("store.url")))
 }
 
 pub(crate) fn tools(loaded: &Loaded) -> Registry {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -55,19 +54,19 @@ pub(crate) async fn run(
         }
         return Ok(0);
     }
-    if client.store.is_some() && loaded.config.model.is_practice() && !args.at.json {
+    if client.database.is_some() && loaded.config.model.is_practice() && !args.at.json {
         out::note(
             "The practice model answers (rules, no language model); for a real one set OPENAI_API_KEY.",
         );
     }
-    let worker = match client.store.clone() {
+    let worker = match client.database.clone() {
         None => None,
-        Some(store) => {
+        Some(database) => {
             let shutdown_ms = loaded.config.worker.shutdown_ms;
             let children =
-                Children::new(flags, config_dir, shutdown_ms, Arc::clone(&store), client.stop.clone())?;
+                Children::new(flags, config_dir, shutdown_ms, database.store(), client.stop.clone())?;
             let (loaded, stop) = (loaded.clone(), client.stop.clone());
-            Some(tokio::spawn(async move { work::beside(&loaded, store, children, stop).await }))
+            Some(tokio::spawn(async move { work::beside(&loaded, &database, children, stop).await }))
         }
     };
     let mut view = View::new(&args, id.clone());

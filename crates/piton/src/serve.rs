@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use piton_api::{ApiOptions, Prompt, Prompts};
 use piton_core::{Agent, Context, TurnRequest};
 use piton_model::{Again, Ask, Renderer};
-use piton_store::{Clock, SqliteStore, Store};
+use piton_store::{Clock, Store};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -40,12 +40,12 @@ pub(crate) async fn serve(
             loaded.origin("server.listen")
         )
     })?;
-    let store = open::store(loaded).await?;
+    let database = open::database(loaded).await?;
+    let store = database.store();
     let listen = listener.local_addr()?;
     let stop = signals::stop_token();
     let options = api_options(loaded, agents.agents(), listen, server.api_key.clone())?;
-    let router =
-        piton_api::router(Arc::clone(&store) as Arc<dyn Store>, Clock::system(), options, stop.clone());
+    let router = piton_api::router(Arc::clone(&store), Clock::system(), options, stop.clone());
     let shutdown_ms = loaded.config.worker.shutdown_ms;
     let children = Children::new(flags, config_dir, shutdown_ms, Arc::clone(&store), stop.clone())?;
     if server.workers > 0 {
@@ -62,7 +62,7 @@ pub(crate) async fn serve(
     if server.workers == 0 {
         out::note("No workers here: start some with `piton worker` on the same database.");
     }
-    tracing::info!(%listen, workers = server.workers, store = %store.path().display(), "serving");
+    tracing::info!(%listen, workers = server.workers, store = %loaded.config.store.url, "serving");
     let connections_max = connections_max(server.live_clients_max);
     let served = piton_api::serve(listener, router, connections_max, stop.clone()).await;
     stop.cancel();
@@ -116,7 +116,7 @@ impl Prompts for Rendered {
 /// The API in this process on an ephemeral port that only this process knows the key to.
 pub(crate) async fn privately(
     loaded: &Loaded,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     stop: CancellationToken,
 ) -> anyhow::Result<(SocketAddr, SecretString)> {
     let tools = open::tools(loaded);
@@ -126,7 +126,7 @@ pub(crate) async fn privately(
     let key =
         SecretString::from(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()));
     let options = api_options(loaded, agents.agents(), listen, Some(key.clone()))?;
-    let router = piton_api::router(store as Arc<dyn Store>, Clock::system(), options, stop.clone());
+    let router = piton_api::router(store, Clock::system(), options, stop.clone());
     tokio::spawn(async move {
         if let Err(error) = piton_api::serve(listener, router, OTHER_CONNECTIONS, stop).await {
             tracing::error!(%error, "the API of this command stopped");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use piton_core::WorkerId;
 use piton_model::{ModelClient, practice};
-use piton_store::{Clock, Lane, Slots, SqliteStore, Store};
+use piton_store::{Clock, Lane, Slots};
 use piton_worker::{Deps, WorkerOptions};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::children::Children;
 use crate::cli::Work;
 use crate::config::{Loaded, Overrides};
-use crate::{open, signals};
+use crate::open::{self, Database};
+use crate::signals;
 
 /// How long a worker goes on without its server: enough to hand back what it holds.
 const ORPHAN_LIFE: Duration = Duration::from_millis(900);
@@ -31,13 +32,13 @@ pub(crate) async fn work(
     config_dir: Option<&Path>,
     args: Work,
 ) -> anyhow::Result<()> {
-    let store = open::store(loaded).await?;
+    let database = open::database(loaded).await?;
     let stop = signals::stop_token();
     let Some(suffix) = args.child else {
         let shutdown_ms = loaded.config.worker.shutdown_ms;
-        let children = Children::new(flags, config_dir, shutdown_ms, Arc::clone(&store), stop.clone())?;
+        let children = Children::new(flags, config_dir, shutdown_ms, database.store(), stop.clone())?;
         children.carry_suspects();
-        let worked = run(loaded, store, options(loaded), stop.clone(), CancellationToken::new()).await;
+        let worked = run(loaded, &database, options(loaded), stop.clone(), CancellationToken::new()).await;
         stop.cancel();
         children.ended().await;
         return worked;
@@ -56,7 +57,7 @@ pub(crate) async fn work(
         tokio::time::sleep(ORPHAN_LIFE).await;
         std::process::exit(0);
     });
-    run(loaded, store, options, stop, hurry).await
+    run(loaded, &database, options, stop, hurry).await
 }
 
 /// The end of a worker's name, used by no other.
@@ -87,31 +88,31 @@ fn options(loaded: &Loaded) -> WorkerOptions {
 /// A worker in this process.
 pub(crate) async fn beside(
     loaded: &Loaded,
-    store: Arc<SqliteStore>,
+    database: &Database,
     children: Children,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     children.carry_suspects();
     let options = WorkerOptions { shutdown_ms: ORPHAN_SHUTDOWN_MS, ..options(loaded) };
-    let worked = run(loaded, store, options, stop, CancellationToken::new()).await;
+    let worked = run(loaded, database, options, stop, CancellationToken::new()).await;
     children.ended().await;
     worked
 }
 
 async fn run(
     loaded: &Loaded,
-    store: Arc<SqliteStore>,
+    database: &Database,
     options: WorkerOptions,
     stop: CancellationToken,
     hurry: CancellationToken,
 ) -> anyhow::Result<()> {
     let threads = StepThreads::start()?;
     let deps = Deps {
-        lock_dir: Some(store.lock_dir().to_owned()),
+        lock_dir: Some(database.lock_dir()),
         model: Arc::new(model(loaded).await?),
         tools: Arc::new(open::tools(loaded)),
         clock: Clock::system(),
-        store: store as Arc<dyn Store>,
+        store: database.store(),
         steps: threads.handle(),
     };
     Ok(piton_worker::run(deps, options, stop, hurry).await?)

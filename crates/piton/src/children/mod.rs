@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use piton_store::{Death, Lane, SqliteStore, Store, Verdict};
+use piton_store::{Death, Lane, Store, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::Instant;
@@ -45,7 +45,7 @@ struct Nursery {
     config_dir: Option<PathBuf>,
     variables: Vec<(String, String)>,
     patience: Duration,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     memory_kills: MemoryKills,
     stop: CancellationToken,
 }
@@ -64,7 +64,7 @@ impl Children {
         flags: &Overrides,
         config_dir: Option<&Path>,
         shutdown_ms: u64,
-        store: Arc<SqliteStore>,
+        store: Arc<dyn Store>,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let nursery = Nursery {

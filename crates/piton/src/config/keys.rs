@@ -67,7 +67,19 @@ pub(crate) const KEYS: &[Key] = &[
         "store.url",
         Kind::Store,
         "sqlite://data/piton.db",
-        "The database. It is made when it is not there."
+        "The database: an embedded one, which is made when it is not there, or one of a PostgreSQL server."
+    ),
+    key!(
+        "store.password",
+        Kind::Secret,
+        "",
+        "The password of the user that a PostgreSQL server is asked as."
+    ),
+    key!(
+        "store.lock_dir",
+        Kind::Text,
+        "data/locks",
+        "With PostgreSQL: a folder on this machine for the locks of its workers. An embedded database has its own."
     ),
     key!(
         "store.synchronous",
@@ -231,7 +243,7 @@ impl Key {
         }
         let got = match self.kind {
             Kind::Secret => String::new(),
-            Kind::Url => format!(", got {}", without_password(given.shown())),
+            Kind::Url | Kind::Store => format!(", got {}", without_password(given.shown())),
             _ => format!(", got {}", given.shown()),
         };
         Err(format!("{}{got}", self.expected()))
@@ -275,7 +287,11 @@ impl Kind {
             Self::Choice(choices) => format!("one of {}", choices.join(", ")),
             Self::Text => "a text that is not empty".to_owned(),
             Self::TextOrOff => "a text such as low, or off".to_owned(),
-            Self::Store => "sqlite://PATH, such as sqlite://data/piton.db".to_owned(),
+            Self::Store => {
+                "sqlite://PATH, such as sqlite://data/piton.db, or postgres://USER@HOST/DATABASE with the \
+                 password in store.password"
+                    .to_owned()
+            }
             Self::Listen => "an address and a port, such as 127.0.0.1:3000".to_owned(),
             Self::Url => {
                 "an http or https URL without user and password, such as https://api.openai.com/v1".to_owned()
@@ -305,8 +321,19 @@ impl Given {
 }
 
 fn is_store(text: &str) -> bool {
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return is_open_store(text);
+    }
     let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:"));
     path.is_some_and(|path| !path.is_empty() && !path.contains(":memory:") && !path.contains('?'))
+}
+
+/// A URL is shown and logged, so that no password may be in it, be it as a parameter.
+fn is_open_store(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| {
+        let is_open = url.password().is_none() && url.query_pairs().all(|(name, _)| name != "password");
+        is_open && url.has_host()
+    })
 }
 
 fn is_url(text: &str) -> bool {
@@ -316,8 +343,11 @@ fn is_url(text: &str) -> bool {
     })
 }
 
-/// A URL that was refused may hold a user and a password.
-fn without_password(shown: String) -> String {
+/// A URL that was refused may hold a user and a password, or parameters.
+fn without_password(mut shown: String) -> String {
+    if let Some(parameters) = shown.find('?').filter(|_| shown.contains("://")) {
+        shown.replace_range(parameters.., "?…\"");
+    }
     match (shown.find("://"), shown.rfind('@')) {
         (Some(scheme), Some(at)) if scheme < at => format!("{}://…{}", &shown[..scheme], &shown[at..]),
         _ => shown,
@@ -370,8 +400,15 @@ mod tests {
             ("model.name", "", "expected a text that is not empty, got \"\""),
             (
                 "store.url",
-                "postgres://h/d",
-                "expected sqlite://PATH, such as sqlite://data/piton.db, got \"postgres://h/d\"",
+                "mysql://h/d",
+                "expected sqlite://PATH, such as sqlite://data/piton.db, or postgres://USER@HOST/DATABASE with \
+                 the password in store.password, got \"mysql://h/d\"",
+            ),
+            (
+                "store.url",
+                "postgres://u:secret@h/d",
+                "expected sqlite://PATH, such as sqlite://data/piton.db, or postgres://USER@HOST/DATABASE with \
+                 the password in store.password, got \"postgres://…@h/d\"",
             ),
             ("server.listen", "3000", "expected an address and a port, such as 127.0.0.1:3000, got \"3000\""),
             (
@@ -401,6 +438,8 @@ mod tests {
             ("worker.concurrency", "10_000"),
             ("test.tools", "on"),
             ("store.url", "sqlite:///var/lib/piton.db"),
+            ("store.url", "postgres://piton@db.example:5432/piton"),
+            ("store.url", "postgres://piton@%2Fvar%2Frun%2Fpostgresql/piton"),
             ("server.listen", "[::1]:0"),
             ("model.base_url", "http://127.0.0.1:8080"),
             ("model.reasoning_effort", ""),

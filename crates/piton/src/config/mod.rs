@@ -44,10 +44,18 @@ pub(crate) struct Config {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct StoreConfig {
-    /// `sqlite://PATH`.
+    /// `sqlite://PATH` or `postgres://USER@HOST/DATABASE`, without password.
     pub(crate) url: String,
+    pub(crate) password: Option<SecretString>,
+    pub(crate) lock_dir: String,
     #[serde(deserialize_with = "synchronous")]
     pub(crate) synchronous: Synchronous,
+}
+
+impl StoreConfig {
+    pub(crate) fn is_postgres(&self) -> bool {
+        !self.url.starts_with("sqlite:")
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -149,7 +149,7 @@ fn every_problem_of_a_file_is_named_with_its_place() {
         config/piton.toml:7:1: serve.listen: no such key; did you mean server.listen?
         config/piton.toml:9:14: worker.lease_ms: expected a whole number from 300 to 600000, got 200
         config/piton.toml:10:15: worker.concurrency: expected a whole number from 1 to 10000, got a value of type float
-        config/piton.toml:11:1: store.url: expected sqlite://PATH, such as sqlite://data/piton.db, got a value of type table
+        config/piton.toml:11:1: store.url: expected sqlite://PATH, such as sqlite://data/piton.db, or postgres://USER@HOST/DATABASE with the password in store.password, got a value of type table
         config/piton.toml:12:2: nonsense: no such section; there are store, server, queue, worker, model, agent, test, log"#]]
     .assert_eq(&world.error());
 }
@@ -235,7 +235,13 @@ fn secrets_are_never_shown() {
     assert_eq!(entry("server.api_key").value, "(set)");
     let error = World::new("").env("OPENAI_BASE_URL", "http://me:url-secret@model.example/v1").error();
     assert!(error.contains("http://…@model.example/v1") && !error.contains("url-secret"), "{error}");
-    assert_eq!(World::new("").load().entries[4].value, "(not set)");
+    for url in ["postgres://me:url-secret@db/piton", "postgres://me@db/piton?password=url-secret"] {
+        let error = World::new("").env("PITON_STORE__URL", url).error();
+        assert!(error.contains("store.password") && !error.contains("url-secret"), "{error}");
+    }
+    let defaults = World::new("").load();
+    let entry = |key| defaults.entries.iter().find(|entry| entry.key == key).expect(key);
+    assert_eq!(entry("server.api_key").value, "(not set)");
 }
 
 #[test]
