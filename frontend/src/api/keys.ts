@@ -1,7 +1,6 @@
 /** Under which name each answer is kept; a change names what it makes stale. */
 export const keys = {
   runs: ['runs'] as const,
-  list: (name: string) => ['list', name] as const,
   held: (worker: string) => ['runs', 'held', worker] as const,
   prompt: (id: string, event: number) => ['prompt', id, event] as const,
   run: (id: string) => ['run', id] as const,

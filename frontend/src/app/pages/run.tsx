@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { ArrowDown, ChevronRight, SearchX } from 'lucide-react';
-import { lazy, Suspense } from 'react';
+import { lazy, Suspense, useState } from 'react';
 import { problemOf } from '@/api/problem';
 import type { LostAttempt, Run } from '@/api/types';
 import { Button, ButtonLink } from '@/components/button';
@@ -11,7 +11,6 @@ import { ProblemNotice } from '@/components/problem';
 import { StatusBadge, statusLabel } from '@/components/status';
 import { Tabs } from '@/components/tabs';
 import { Prose } from '@/components/text';
-import { Answering } from '@/features/inbox/components/answering';
 import { LaunchAgain } from '@/features/launch/components/launch-again';
 import { lostQuery } from '@/features/run/api/lost';
 import { runQuery } from '@/features/run/api/run';
@@ -25,6 +24,9 @@ import { Story } from '@/features/run/components/story';
 import { oneLine } from '@/lib/untrusted';
 
 // Most readers need none of these.
+const Answering = lazy(() =>
+  import('@/features/inbox/components/answering').then((module) => ({ default: module.Answering })),
+);
 const ContextView = lazy(() =>
   import('@/features/run/components/context-view').then((module) => ({ default: module.ContextView })),
 );
@@ -67,6 +69,9 @@ function OneRun({ id }: { id: string }) {
   const { data: lost = [] } = useQuery(lostQuery(run));
   const stream = useRunStream(id);
   const { event } = route.useSearch();
+  // What became of the last answer is told after its question is gone.
+  const [hasAsked, setAsked] = useState(false);
+  if (run?.question && !hasAsked) setAsked(true);
   const task = stream.timeline.task ?? run?.task ?? '';
   useTitle(run ? `${statusLabel(run.status)}: ${oneLine(task).slice(0, 60)}` : 'Run');
 
@@ -76,7 +81,11 @@ function OneRun({ id }: { id: string }) {
       <div className="grid min-w-0 gap-x-8 gap-y-5 xl:grid-cols-[minmax(0,1fr)_17rem]">
         <div className="flex min-w-0 flex-col gap-5">
           <Header run={run} task={task} stream={stream} />
-          <Answering runId={id} question={run.question ?? null} />
+          {hasAsked && (
+            <Suspense>
+              <Answering runId={id} question={run.question ?? null} />
+            </Suspense>
+          )}
           <Outcome run={run} lost={lost} />
           <details className="rounded-lg border border-line bg-surface shadow-card xl:hidden">
             <summary className="px-4 py-2.5 text-sm font-medium">

@@ -161,7 +161,7 @@ describe('a run', () => {
     expect(within(story).getByText(/tool calls failed 4 times in a row$/)).toBeInTheDocument();
     expect(within(story).getByText(text)).toBeInTheDocument();
     expect(within(story).getByRole('img', { name: 'Waits for an answer' })).toBeInTheDocument();
-    expect(screen.getByText('Piton asks: the run seems to be stuck')).toBeInTheDocument();
+    expect(await screen.findByText('Piton asks: the run seems to be stuck')).toBeInTheDocument();
   });
 
   it('shows the whole of a long output when asked, as text', async () => {

@@ -1,4 +1,3 @@
-import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import clsx from 'clsx';
 import {
   Ban,
@@ -15,7 +14,7 @@ import {
   ShieldCheck,
   Sparkle,
 } from 'lucide-react';
-import { memo, type ReactNode, useLayoutEffect, useMemo, useRef, useState } from 'react';
+import { lazy, memo, type ReactNode, Suspense, useMemo } from 'react';
 import type { LostAttempt, Run } from '@/api/types';
 import { Tag } from '@/components/facts';
 import { Loading } from '@/components/page';
@@ -39,8 +38,9 @@ import { InspectLink } from './inspect-link';
 
 /** A browser draws so many entries without a pause; of more, only those near the screen are there. */
 const ENTRIES_PLAIN_MAX = 120;
-/** About how high an entry is, before it was seen. */
-const ENTRY_PX = 92;
+
+// Few runs are that long.
+const ManyEntries = lazy(() => import('./many-entries').then((module) => ({ default: module.ManyEntries })));
 
 /** The run as a story: launch, turns, what happened between them, and what happens now. */
 export function Story({
@@ -67,7 +67,11 @@ export function Story({
         </Line>
       </Place>
       {entries.length > ENTRIES_PLAIN_MAX ? (
-        <ManyEntries entries={entries} front={front} />
+        <Suspense fallback={<li className="h-screen" />}>
+          <ManyEntries keys={entries.map(keyOf)}>
+            {(at) => <EntryPlace entry={entries[at] as Entry | Lost} front={front} />}
+          </ManyEntries>
+        </Suspense>
       ) : (
         entries.map((entry) => <EntryPlace key={keyOf(entry)} entry={entry} front={front} />)
       )}
@@ -77,49 +81,6 @@ export function Story({
 }
 
 const keyOf = (entry: Entry | Lost) => (entry.kind === 'lost' ? `lost-${entry.attempt.epoch}` : entry.id);
-
-/** A list in the list, as high as all its entries, of which those near the screen are drawn. */
-function ManyEntries({ entries, front }: { entries: (Entry | Lost)[]; front: string | undefined }) {
-  const list = useRef<HTMLOListElement>(null);
-  const [top, setTop] = useState(0);
-  useLayoutEffect(() => {
-    // What stands above may grow and shrink: an answer comes, a long text is unfolded.
-    const look = () => setTop((list.current?.getBoundingClientRect().top ?? 0) + globalThis.scrollY);
-    look();
-    const observer = new ResizeObserver(look);
-    observer.observe(document.body);
-    return () => observer.disconnect();
-  }, []);
-  const virtual = useWindowVirtualizer({
-    count: entries.length,
-    estimateSize: () => ENTRY_PX,
-    getItemKey: (index) => keyOf(entries[index] as Entry | Lost),
-    gap: 16,
-    overscan: 6,
-    scrollMargin: top,
-  });
-  return (
-    <li>
-      <ol ref={list} className="relative" style={{ height: virtual.getTotalSize() }}>
-        {virtual.getVirtualItems().map(({ key, index, start }) => (
-          <li
-            key={key}
-            ref={virtual.measureElement}
-            data-index={index}
-            aria-setsize={entries.length}
-            aria-posinset={index + 1}
-            className="absolute inset-x-0 top-0"
-            style={{ transform: `translateY(${start - virtual.options.scrollMargin}px)` }}
-          >
-            <ul>
-              <EntryPlace entry={entries[index] as Entry | Lost} front={front} />
-            </ul>
-          </li>
-        ))}
-      </ol>
-    </li>
-  );
-}
 
 function EntryPlace({ entry, front }: { entry: Entry | Lost; front: string | undefined }) {
   switch (entry.kind) {

@@ -1,8 +1,7 @@
 /** The list of runs as somebody scrolls it: page by page from the server, and live where it is looked at. */
-import { useQueryClient } from '@tanstack/react-query';
+import { type QueryClient, useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { api, body } from '@/api/client';
-import { keys } from '@/api/keys';
 import { pollMs, useChangeCount } from '@/api/link';
 import { useLocked } from '@/api/session';
 import { useVisible } from '@/lib/visible';
@@ -19,6 +18,23 @@ interface Known {
   isEnd: boolean;
 }
 
+/** Beside the client's own cache, which would compare all rows with all rows at each page. */
+const kept = new WeakMap<QueryClient, Map<string, Known>>();
+const LISTS_KEPT = 4;
+
+function keptOf(client: QueryClient): Map<string, Known> {
+  const lists = kept.get(client) ?? new Map<string, Known>();
+  kept.set(client, lists);
+  return lists;
+}
+
+function keep(client: QueryClient, name: string, known: Known): void {
+  const lists = keptOf(client);
+  lists.delete(name);
+  lists.set(name, known);
+  for (const oldest of [...lists.keys()].slice(0, -LISTS_KEPT)) lists.delete(oldest);
+}
+
 export interface RunList extends Known {
   /** Null until the first page is there. */
   isReady: boolean;
@@ -33,7 +49,7 @@ export function useRunList(filter: RunFilter): RunList {
   const { status, q, agent, owner } = filter;
   const name = JSON.stringify([status, q, agent, owner]);
   // What was known when somebody went away is there when they come back.
-  const [known, setKnown] = useState<Known | null>(() => client.getQueryData<Known>(keys.list(name)) ?? null);
+  const [known, setKnown] = useState<Known | null>(() => keptOf(client).get(name) ?? null);
   const [error, setError] = useState<unknown>(null);
   const now = useRef({ known, seen: [0, 0] as [number, number], isReading: false, isOverdue: false });
   const isVisible = useVisible();
@@ -58,7 +74,7 @@ export function useRunList(filter: RunFilter): RunList {
       if (before === null || rows !== before.rows || isEnd !== before.isEnd) {
         const next = { rows, isEnd };
         now.current.known = next;
-        client.setQueryData(keys.list(name), next);
+        keep(client, name, next);
         setKnown(next);
       }
       setError(null);
