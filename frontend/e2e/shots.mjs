@@ -39,6 +39,7 @@ const PAGES = {
 
 /** What is done on a page before its picture is taken. */
 const STEPS = {
+  'run-time': (page) => page.getByRole('list', { name: 'What took time' }).waitFor(),
   'run-prompt': async (page) => {
     await page.getByRole('button', { name: 'Show the prompt' }).click();
     await page.getByText('These are the bytes that were sent').waitFor();
@@ -62,7 +63,7 @@ for (const colorScheme of ['light', 'dark']) {
     for (const [name, path] of Object.entries(PAGES)) {
       if (only && !`${name}-${width}-${colorScheme}`.includes(only)) continue;
       await page.goto(served.url + path);
-      await page.waitForTimeout(450);
+      await page.waitForTimeout(300);
       await STEPS[name]?.(page);
       const sideways = await page.evaluate(
         () => document.documentElement.scrollWidth > document.documentElement.clientWidth,

@@ -129,7 +129,7 @@ export function Table({ head, rows }: { head: ReactNode[]; rows: ReactNode[][] }
             <tr key={at}>
               {row.map((cell, column) => (
                 // biome-ignore lint/suspicious/noArrayIndexKey: columns keep their places
-                <td key={column} className="max-w-80 px-2.5 py-1 align-top wrap-anywhere tabular-nums">
+                <td key={column} className="max-w-80 px-2.5 py-1 align-top wrap-break-word tabular-nums">
                   {cell}
                 </td>
               ))}
