@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use piton_store::{
     Check, Clock, Error, Examination, PostgresOptions, PostgresStore, Repair, SqliteOptions, SqliteStore,
-    Store,
+    Store, Synchronous,
 };
 use piton_tools::{Registry, RegistryOptions};
 
@@ -67,10 +67,17 @@ impl Database {
 pub(crate) async fn database(loaded: &Loaded) -> anyhow::Result<Database> {
     let config = &loaded.config.store;
     let (synchronous, waiting_max) = (config.synchronous, loaded.config.queue.waiting_max);
+    if config.is_postgres() && synchronous == Synchronous::Normal {
+        anyhow::bail!(
+            "store.synchronous = \"normal\" ({}) is for an embedded store: a PostgreSQL server may crash alone, and its workers \
+             would go on from what it has forgotten",
+            loaded.origin("store.synchronous")
+        );
+    }
     let opened = if config.is_postgres() {
         let password = config.password.clone();
         let lock_dir = PathBuf::from(&config.lock_dir);
-        let options = PostgresOptions { synchronous, waiting_max, lock_dir, password };
+        let options = PostgresOptions { waiting_max, lock_dir, password };
         let store = PostgresStore::open(&config.url, options, Clock::system()).await;
         store.map(|store| Database::Distributed(Arc::new(store)))
     } else {

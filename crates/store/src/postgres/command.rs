@@ -17,10 +17,6 @@ pub(super) struct WriteCommand {
 impl Transact for WriteCommand {
     type Out = Result<RunRow, CommandError>;
 
-    fn synced(&self) -> Option<bool> {
-        None
-    }
-
     fn run_id(&self) -> Option<RunId> {
         Some(self.run)
     }

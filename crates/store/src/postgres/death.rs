@@ -27,10 +27,6 @@ pub(super) struct Judge(pub(super) Death);
 impl Transact for Judge {
     type Out = Vec<Verdict>;
 
-    fn synced(&self) -> Option<bool> {
-        None
-    }
-
     fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, Self::Out> {
         Box::pin(self.judge(conn, now_ms))
     }

@@ -18,10 +18,6 @@ pub(super) struct WriteLaunch {
 impl Transact for WriteLaunch {
     type Out = Result<Launched, Error>;
 
-    fn synced(&self) -> Option<bool> {
-        None
-    }
-
     fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, Self::Out> {
         Box::pin(self.write(conn, now_ms))
     }

@@ -39,7 +39,6 @@ use crate::{
 
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    pub synchronous: Synchronous,
     /// Runs that may wait for a worker; a launch beyond them is refused.
     pub waiting_max: u64,
     /// The folder for the locks of this machine's workers.
@@ -56,7 +55,6 @@ pub struct PostgresStore {
     writer: Writer,
     bell: Bell,
     clock: Clock,
-    synchronous: Synchronous,
     waiting_max: u64,
     server: Server,
 }
@@ -68,7 +66,7 @@ impl PostgresStore {
     /// [`Error::Unusable`] when the URL or the schema is not one we know; [`Error::Unavailable`] when the server cannot
     /// be reached or does not take writes.
     pub async fn open(url: &str, options: PostgresOptions, clock: Clock) -> Result<Self, Error> {
-        let PostgresOptions { synchronous, waiting_max, lock_dir, password } = options;
+        let PostgresOptions { waiting_max, lock_dir, password } = options;
         let mut config = open::config_in(url)?;
         if let Some(password) = password {
             config.password(password.expose_secret());
@@ -80,10 +78,9 @@ impl PostgresStore {
         let server = open::prepare(&config).await?;
         let bell = Bell::unconnected();
         let notifier = Notifier::start(Arc::clone(&config), bell.clone());
-        let writer =
-            Writer::start(Terms { config: Arc::clone(&config), synchronous, clock: clock.clone(), notifier });
+        let writer = Writer::start(Terms { config: Arc::clone(&config), clock: clock.clone(), notifier });
         let pool = Pool::new(config);
-        Ok(Self { lock_dir, pool, writer, bell, clock, synchronous, waiting_max, server })
+        Ok(Self { lock_dir, pool, writer, bell, clock, waiting_max, server })
     }
 
     /// Where the workers of this machine keep their locks.
@@ -195,7 +192,7 @@ impl Store for PostgresStore {
                 .map(|e| e.to_string()),
             engine: "postgres",
             engine_version: self.server.version.clone(),
-            synchronous: self.synchronous.as_str(),
+            synchronous: Synchronous::Full.as_str(),
             schema: self.server.schema,
         }
     }

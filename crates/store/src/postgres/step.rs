@@ -1,6 +1,6 @@
 //! Claiming runs for a step, committing it, and giving runs back. Every write here is fenced.
 
-use piton_core::{Epoch, Event, REDUCER, RunId, WorkerId};
+use piton_core::{Epoch, REDUCER, RunId, WorkerId};
 use tokio_postgres::types::ToSql;
 
 use super::conn::Conn;
@@ -23,10 +23,6 @@ pub(super) struct TakeJobs {
 
 impl Transact for TakeJobs {
     type Out = Vec<Claim>;
-
-    fn synced(&self) -> Option<bool> {
-        Some(false)
-    }
 
     fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, Self::Out> {
         Box::pin(self.take(conn, now_ms))
@@ -92,18 +88,6 @@ impl TakeJobs {
 impl Transact for Commit {
     type Out = CommitOutcome;
 
-    fn synced(&self) -> Option<bool> {
-        let announces = |event: &Event| matches!(event, Event::ToolStarted { .. });
-        if self.events.iter().any(announces) {
-            // The call is about to be made: an announcement that a loss of power took would let it be made twice.
-            Some(true)
-        } else if self.end == StepEnd::Progress {
-            Some(false)
-        } else {
-            None
-        }
-    }
-
     fn run_id(&self) -> Option<RunId> {
         Some(self.run)
     }
@@ -150,7 +134,7 @@ async fn write(commit: &Commit, conn: &Conn, now_ms: i64) -> Result<(CommitOutco
         StepEnd::GiveBack => false,
     };
     let Some(kept) = write_row(commit, conn, stays, now_ms).await? else {
-        return Ok((why_not(commit, conn).await?, None));
+        return why_not(commit, conn, now_ms).await;
     };
     let appended = append_events(conn, commit.run, commit.base, Some(commit.epoch), &commit.events, now_ms);
     let outputs = async {
@@ -201,23 +185,30 @@ async fn write_row(commit: &Commit, conn: &Conn, stays: bool, now_ms: i64) -> Re
 }
 
 /// Who came in between.
-async fn why_not(commit: &Commit, conn: &Conn) -> Result<CommitOutcome, Fault> {
+async fn why_not(commit: &Commit, conn: &Conn, now_ms: i64) -> Result<(CommitOutcome, Option<Ring>), Fault> {
     let read = "SELECT owner, epoch, version, commit_epoch, commit_ordinal, fold FROM runs WHERE id = $1";
     let Some(row) = conn.first(read, &[&commit.run.as_uuid()]).await? else {
-        return Ok(CommitOutcome::Fenced);
+        return Ok((CommitOutcome::Fenced, None));
     };
     let owner: Option<&str> = row.get(0);
     let is_owner = owner == Some(commit.worker.as_str()) && epoch(row.get(1)) == commit.epoch;
     if epoch(row.get(3)) == commit.epoch && small(row.get(4)) >= commit.ordinal {
         // Only its acknowledgement was lost.
-        return Ok(CommitOutcome::Committed { version: unsigned(row.get(2)), kept: is_owner });
+        return Ok((CommitOutcome::Committed { version: unsigned(row.get(2)), kept: is_owner }, None));
     }
     if !is_owner {
-        return Ok(CommitOutcome::Fenced);
+        return Ok((CommitOutcome::Fenced, None));
+    }
+    if unsigned(row.get(2)) < commit.base {
+        // A server that was failed over to has forgotten what it had acknowledged. The run goes on from what it knows.
+        let let_go = "UPDATE runs SET owner = NULL WHERE id = $1";
+        conn.execute(let_go, &[&commit.run.as_uuid()]).await?;
+        enqueue(conn, commit.run, JobKind::Step, now_ms).await?;
+        return Ok((CommitOutcome::Fenced, Some(Ring::Job)));
     }
     let newer = serde_json::from_str(row.get(5))
         .map_err(|error| Fault::Corrupt(format!("run {}: {error}", commit.run)))?;
-    Ok(CommitOutcome::Behind { newer: Box::new(newer) })
+    Ok((CommitOutcome::Behind { newer: Box::new(newer) }, None))
 }
 
 /// Gives a run back unadvanced.
@@ -229,10 +220,6 @@ pub(super) struct HandBack {
 
 impl Transact for HandBack {
     type Out = ();
-
-    fn synced(&self) -> Option<bool> {
-        Some(false)
-    }
 
     fn run_id(&self) -> Option<RunId> {
         Some(self.run)
@@ -264,10 +251,6 @@ pub(super) struct HandBackAllBut {
 
 impl Transact for HandBackAllBut {
     type Out = u64;
-
-    fn synced(&self) -> Option<bool> {
-        Some(false)
-    }
 
     fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, u64> {
         Box::pin(async move {

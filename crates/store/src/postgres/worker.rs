@@ -18,10 +18,6 @@ pub(super) struct Register(pub(super) WorkerRow);
 impl Transact for Register {
     type Out = ();
 
-    fn synced(&self) -> Option<bool> {
-        Some(false)
-    }
-
     fn run<'a>(&'a self, conn: &'a Conn, _now_ms: i64) -> Written<'a, ()> {
         Box::pin(async move {
             let worker = &self.0;
@@ -53,8 +49,8 @@ pub(super) struct Renew {
 impl Transact for Renew {
     type Out = bool;
 
-    fn synced(&self) -> Option<bool> {
-        Some(false)
+    fn is_flushed(&self) -> bool {
+        false
     }
 
     fn run<'a>(&'a self, conn: &'a Conn, _now_ms: i64) -> Written<'a, bool> {
@@ -71,10 +67,6 @@ pub(super) struct Recover(pub(super) LostWorker);
 
 impl Transact for Recover {
     type Out = u64;
-
-    fn synced(&self) -> Option<bool> {
-        Some(false)
-    }
 
     fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, u64> {
         Box::pin(async move {
@@ -105,10 +97,6 @@ pub(super) struct Retire(pub(super) WorkerId);
 
 impl Transact for Retire {
     type Out = ();
-
-    fn synced(&self) -> Option<bool> {
-        Some(false)
-    }
 
     fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, ()> {
         Box::pin(async move {
@@ -154,10 +142,6 @@ pub(super) struct Sweep;
 impl Transact for Sweep {
     type Out = u64;
 
-    fn synced(&self) -> Option<bool> {
-        Some(false)
-    }
-
     fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, u64> {
         Box::pin(async move {
             let owners = conn
@@ -193,10 +177,6 @@ pub(super) struct ClockSetBack;
 impl Transact for ClockSetBack {
     type Out = u64;
 
-    fn synced(&self) -> Option<bool> {
-        Some(false)
-    }
-
     fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, u64> {
         Box::pin(async move {
             // Due when they were enqueued: not those that are meant for later.
@@ -213,10 +193,6 @@ pub(super) struct Probe;
 
 impl Transact for Probe {
     type Out = ();
-
-    fn synced(&self) -> Option<bool> {
-        None
-    }
 
     fn run<'a>(&'a self, conn: &'a Conn, _now_ms: i64) -> Written<'a, ()> {
         Box::pin(async move {

@@ -16,7 +16,7 @@ use super::conn::{Conn, SILENCE};
 use super::fault::Fault;
 use super::notify::Notifier;
 use crate::bell::Ring;
-use crate::{Clock, Error, Synchronous};
+use crate::{Clock, Error};
 
 /// Members of one transaction.
 const GROUP_MAX: usize = 256;
@@ -30,8 +30,11 @@ pub(super) type Written<'a, T> = BoxFuture<'a, Result<(T, Option<Ring>), Fault>>
 pub(super) trait Transact: Send + Sync + 'static {
     type Out: Send + 'static;
 
-    /// Whether the reply has to wait for the disk, whatever the store is set to; `None`: as it is set.
-    fn synced(&self) -> Option<bool>;
+    /// Whether the reply has to wait for the disk. Nearly all have to: a server may crash while the workers that it told live
+    /// on, and a claim that it forgot it would grant again, under the same epoch.
+    fn is_flushed(&self) -> bool {
+        true
+    }
 
     /// The run whose row it changes, if it is one.
     fn run_id(&self) -> Option<RunId> {
@@ -52,7 +55,6 @@ pub(super) struct Writer {
 /// What a writer works with.
 pub(super) struct Terms {
     pub(super) config: Arc<Config>,
-    pub(super) synchronous: Synchronous,
     pub(super) clock: Clock,
     pub(super) notifier: Notifier,
 }
@@ -84,7 +86,7 @@ impl Writer {
 }
 
 trait Member: Send {
-    fn synced(&self) -> Option<bool>;
+    fn is_flushed(&self) -> bool;
     fn run_id(&self) -> Option<RunId>;
     fn run<'a>(&'a mut self, conn: &'a Conn, now_ms: i64) -> BoxFuture<'a, Result<Option<Ring>, Fault>>;
     fn done(self: Box<Self>);
@@ -99,8 +101,8 @@ struct Waiting<T: Transact> {
 }
 
 impl<T: Transact> Member for Waiting<T> {
-    fn synced(&self) -> Option<bool> {
-        self.what.synced()
+    fn is_flushed(&self) -> bool {
+        self.what.is_flushed()
     }
 
     fn run_id(&self) -> Option<RunId> {
@@ -196,9 +198,8 @@ impl Turn {
             Some(conn) => conn,
             None => Conn::open(&self.terms.config).await.map_err(common)?,
         };
-        let is_full = self.terms.synchronous == Synchronous::Full;
-        let is_synced = group.iter().any(|member| member.synced().unwrap_or(is_full));
-        let begin = if is_synced { "BEGIN" } else { "BEGIN; SET LOCAL synchronous_commit = off" };
+        let is_flushed = group.iter().any(|member| member.is_flushed());
+        let begin = if is_flushed { "BEGIN" } else { "BEGIN; SET LOCAL synchronous_commit = off" };
         conn.batch(begin).await.map_err(common)?;
         let mut runs: Vec<_> =
             group.iter().filter_map(|member| member.run_id()).map(|run| run.as_uuid()).collect();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use piton_core::{RunId, WorkerId};
-use piton_store::{Clock, PostgresOptions, PostgresStore, Store, Synchronous, WorkerLock};
+use piton_store::{Clock, PostgresOptions, PostgresStore, Store, WorkerLock};
 use piton_testkit::PostgresServer;
 
 use crate::world::Engine;
@@ -36,7 +36,6 @@ impl Engine for Postgres {
 
     async fn open(&self, clock: &Clock) -> Arc<dyn Store> {
         let options = PostgresOptions {
-            synchronous: Synchronous::Full,
             waiting_max: 1_000_000,
             lock_dir: self.lock_dir.path().to_owned(),
             password: None,

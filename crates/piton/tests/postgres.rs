@@ -1,0 +1,94 @@
+//! Several workers on one PostgreSQL database: workers, the API and PostgreSQL itself are killed while runs with effects are
+//! kept in flight. Every run ends right, every effect is there once, and it goes on soon after the database is back.
+//!
+//! Here 6 kills; `PITON_LONG=1` makes it 60, every third of them PostgreSQL's, and holds a release build (`PITON_TEST_BIN`) to five
+//! seconds. `PITON_ROUNDS` is the number of kills.
+#![expect(clippy::print_stderr, reason = "the figures of the measurement are its result")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use piton_testkit::{
+    Caller, Crowd, Ledger, PostgresServer, Say, ScriptedModel, World, clerk, deadline, until,
+};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+const PITON: &str = env!("CARGO_BIN_EXE_piton");
+const IN_FLIGHT: usize = 16;
+/// From one kill to the next.
+const EVERY: Duration = Duration::from_millis(1500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_of_workers_and_of_the_database_lose_and_double_nothing() {
+    let is_long = std::env::var_os("PITON_LONG").is_some();
+    let rounds: u32 = std::env::var("PITON_ROUNDS")
+        .map_or(if is_long { 60 } else { 6 }, |rounds| rounds.parse().expect("a number of kills"));
+    let back_within = Duration::from_secs(if is_long { 5 } else { 20 });
+    let mut database = PostgresServer::start();
+    let (model, ledger) = (ScriptedModel::start().await, Ledger::spawn());
+    model.script("clerk", clerk::script());
+    model.script("back", [Say::answer("ok")]);
+    model.set_latency(Duration::from_millis(100));
+    model.forget_bodies();
+    let world = World::new(PITON).model(&model).agent("clerk", &clerk::agent(&ledger, 15));
+    let mut world = world.env("PITON_STORE__URL", &database.url()).workers(2).serve().await;
+    world.start_worker();
+    world.workers_ready(3).await;
+
+    let mut crowd = Crowd::new(world.caller(), IN_FLIGHT);
+    let calm = AtomicBool::new(false);
+    let storm = async {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut back = Vec::new();
+        for round in 1..=rounds {
+            tokio::time::sleep(EVERY).await;
+            match round % 3 {
+                0 => {
+                    database.kill();
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    database.begin();
+                    back.push(takes_runs_again(&world.caller(), round).await);
+                }
+                1 => _ = world.kill_random_worker(&mut rng),
+                _ => {
+                    world.kill_server();
+                    world.start_server();
+                }
+            }
+        }
+        world.ready().await;
+        calm.store(true, Ordering::Relaxed);
+        back
+    };
+    let busy = async {
+        while !calm.load(Ordering::Relaxed) {
+            crowd.look_after(&ledger, true).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        crowd.disperse(&ledger, deadline() * 2).await.unwrap_or_else(|error| panic!("{error}"));
+    };
+    let (mut back, ()) = tokio::join!(storm, busy);
+    back.sort_unstable();
+    eprintln!("{rounds} kills over {} runs; a run is over again after {back:?}", crowd.ids.len());
+
+    let (events, entries) = (crowd.events().await, ledger.entries().await);
+    let trouble = crowd.trouble(&entries, &events).await;
+    let some = &trouble[..trouble.len().min(5)];
+    assert!(trouble.is_empty(), "{} troubles, such as {some:#?}", trouble.len());
+    assert!(!back.is_empty() && back.iter().all(|back| *back <= back_within), "{back:?}");
+    model.assert_every_request_was_valid();
+    world.doctor_finds_nothing().await.expect("a sound database");
+}
+
+/// How long it is from now until a run that is launched now has come to its end.
+async fn takes_runs_again(caller: &Caller, round: u32) -> Duration {
+    let began = Instant::now();
+    let over = async || {
+        let id = caller.try_launch(&format!("back-{round}"), "[back]", "default").await?;
+        let run = caller.try_get(&format!("/v1/runs/{id}")).await?;
+        (run["status"] == "complete").then_some(())
+    };
+    until(deadline(), "a run is launched and over", over).await.unwrap_or_else(|error| panic!("{error}"));
+    began.elapsed()
+}
