@@ -55,14 +55,17 @@ async fn what_was_acknowledged_survives_a_loss_of_power() {
     let (mut said, mut launched, mut answered) = (Said::default(), 0, 0);
     for cycle in 0..cycles() {
         let span = Duration::from_millis(rand::rng().random_range(700..1500));
-        let cut = async {
-            tokio::time::sleep(span).await;
-            disk.cut_power().unwrap_or_else(|why| panic!("cycle {cycle}: {why}"));
-        };
         let caller = world.caller();
         questions(&caller, &number).await;
+        let cut = async {
+            tokio::time::sleep(span).await;
+            // Who runs on may be told that a sync was done which the disk's end cut off: ext4 says so once in some
+            // twenty cuts. Power takes the processor too, so nobody gets to act on it.
+            world.freeze_everything().await;
+            disk.cut_power().unwrap_or_else(|why| panic!("cycle {cycle}: {why}"));
+            world.kill_everything();
+        };
         let (acknowledged, ()) = tokio::join!(load(&caller, &number, span), cut);
-        world.kill_everything();
         disk.come_back().await;
         world.restart().await;
 
@@ -182,7 +185,11 @@ async fn all_are_right(world: &World, ledger: &Ledger, acknowledged: &Acknowledg
         };
         assert_eq!(clerk::trouble_with_run(n, &run), None);
         for line in 1..=clerk::LINES {
-            assert_eq!(booked.remove(&(clerk::account(n), line)), Some(1), "line {line} of run {n}");
+            if booked.remove(&(clerk::account(n), line)) != Some(1) {
+                let events = world.events(run["id"].as_str().expect("a run has an id")).await;
+                let entries = ledger.booked(&clerk::account(n), line).await;
+                panic!("line {line} of run {n} is booked so: {entries:?}, and this happened: {events:#?}");
+            }
         }
     }
     assert!(booked.is_empty(), "effects of runs that are not there: {booked:?}");

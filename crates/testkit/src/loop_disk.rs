@@ -37,6 +37,7 @@ impl LoopDisk {
     }
 
     /// From now on every call on the disk fails, and what was not synced is lost.
+    /// Whoever was syncing just now may be told that it succeeded though it did not: nobody is to run on who would act on that.
     ///
     /// # Errors
     /// Why it cannot be done here.

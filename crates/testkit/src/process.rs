@@ -90,6 +90,15 @@ pub fn freeze(pid: u32) {
     signal(pid, Signal::STOP);
 }
 
+/// Whether none of its threads will carry out one more instruction before [`thaw`]: each stands, or comes back from a
+/// call into the kernel only to stand. A process that is gone stands too.
+pub(crate) fn stands(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads
+        .filter_map(|thread| fields(&thread.path().join("stat")))
+        .all(|fields| matches!(fields[0].as_str(), "T" | "D" | "Z" | "X"))
+}
+
 /// SIGCONT.
 pub fn thaw(pid: u32) {
     signal(pid, Signal::CONT);
@@ -157,7 +166,11 @@ fn pids() -> impl Iterator<Item = u32> {
 
 /// The fields of `/proc/PID/stat` after the name: state, parent …
 fn stat(pid: u32) -> Option<Vec<String>> {
-    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    fields(Path::new(&format!("/proc/{pid}/stat")))
+}
+
+fn fields(stat: &Path) -> Option<Vec<String>> {
+    let line = fs::read_to_string(stat).ok()?;
     let (_, rest) = line.rsplit_once(')')?;
     Some(rest.split_whitespace().map(str::to_owned).collect())
 }

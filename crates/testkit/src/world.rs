@@ -14,13 +14,16 @@ use reqwest::{Client, Method};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::process::{Process, descendants, freeze, is_alive, kill, worker_pids_under};
+use crate::process::{Process, descendants, freeze, is_alive, kill, stands, worker_pids_under};
 use crate::scripted_model::ScriptedModel;
 use crate::strace::Strace;
 use crate::until::{deadline, until};
 
 /// What the doctor may need for all that hours of chaos have left.
 const DOCTOR: Duration = Duration::from_secs(600);
+
+/// Lines of its logs that a failed test shows.
+const LOG_LINES: usize = 60;
 
 /// One installation of Piton in a folder of its own. Everything it started is killed when it is dropped; when the
 /// test failed, the logs are shown.
@@ -291,6 +294,25 @@ impl World {
         }
     }
 
+    /// Freezes the server, its children and every worker, and waits until none of them does anything any more.
+    ///
+    /// # Panics
+    /// When one does not stand still.
+    pub async fn freeze_everything(&self) {
+        let mut pids: Vec<u32> = self.extras.iter().map(Process::pid).collect();
+        if let Some(server) = &self.server {
+            // It first: it starts no child any more then.
+            freeze(server.pid());
+            pids.push(server.pid());
+            pids.extend(descendants(server.pid()));
+        }
+        pids.iter().copied().for_each(freeze);
+        let still = until(deadline(), "all processes stand still", async || {
+            pids.iter().copied().all(stands).then_some(())
+        });
+        still.await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// SIGKILL for the server, its children and every worker at once. Returns how many workers had been started by
     /// hand.
     pub fn kill_everything(&mut self) -> usize {
@@ -452,12 +474,14 @@ impl Drop for World {
                 eprintln!("the database and all logs are kept in {}", self.folder.path().display());
             }
         } else if std::thread::panicking() {
+            // Each request that went well has its line, and so many of them hide why the test failed.
             let logs = self.logs();
-            let from = logs.len().saturating_sub(20_000);
-            let from = (from..logs.len()).find(|place| logs.is_char_boundary(*place)).unwrap_or(logs.len());
+            let lines: Vec<&str> =
+                logs.lines().filter(|line| !line.contains(r#""message":"answered""#)).collect();
+            let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
             #[expect(clippy::print_stderr, reason = "a failed test shows what its processes wrote")]
             {
-                eprintln!("the last of the logs in {}:\n{}", self.folder.path().display(), &logs[from..]);
+                eprintln!("the last of the logs in {}:\n{}", self.folder.path().display(), last.join("\n"));
             }
         }
     }
