@@ -11,6 +11,7 @@ mod launching;
 mod lock;
 mod postgres;
 mod sqlite;
+mod trouble;
 mod types;
 
 pub use bell::{Bell, Listener, Ring};

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use piton_core::{RunId, WorkerId};
 
-use crate::PeerLock;
+use crate::{Peer, PeerLock, RunRow, WorkerRow};
 
 /// Bytes of a slot: a run's id as text.
 const SLOT_BYTES: u64 = 36;
@@ -139,6 +139,22 @@ pub(crate) fn probe(dir: &Path, worker: &WorkerId) -> PeerLock {
         Err(TryLockError::WouldBlock) => PeerLock::Held,
         Err(TryLockError::Error(_)) => PeerLock::Unknown,
     }
+}
+
+/// A worker as its lock shows it.
+pub(crate) fn peer(dir: &Path, worker: WorkerRow) -> Peer {
+    let lock = probe(dir, &worker.id);
+    let busy_with = match lock {
+        PeerLock::Free => last_words(dir, &worker.id),
+        PeerLock::Held | PeerLock::Unknown => Vec::new(),
+    };
+    Peer { id: worker.id, expires_at_ms: worker.expires_at_ms, lease_ms: worker.lease_ms, lock, busy_with }
+}
+
+/// The worker that began the call which a run waits for, if it lost the run and lives.
+pub(crate) fn still_acting(dir: &Path, row: &RunRow) -> Option<WorkerId> {
+    let began = row.run.front()?.started.clone()?;
+    (began.epoch < row.epoch && probe(dir, &began.worker) == PeerLock::Held).then_some(began.worker)
 }
 
 /// Removes a dead worker's file, if it is still free.

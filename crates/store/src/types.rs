@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use piton_core::{Agent, CallId, Epoch, Event, Interrupt, Pending, Run, RunId, Status, Usage, WorkerId};
+use piton_core::{
+    Agent, CallId, Command, Epoch, Event, Interrupt, Pending, Run, RunId, Status, Usage, WorkerId,
+};
 
 /// Why a run may advance. A job holds ids only; what is to be done follows from the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,14 @@ impl JobKind {
             "resume" => Self::Resume,
             "answer" => Self::Answer,
             _ => Self::Step,
+        }
+    }
+
+    /// Why a run may advance that was told this.
+    pub(crate) const fn after(command: &Command) -> Self {
+        match command {
+            Command::Answer { .. } | Command::Decide { .. } => Self::Answer,
+            Command::Pause | Command::Resume | Command::Cancel | Command::Release => Self::Resume,
         }
     }
 }
@@ -127,6 +137,20 @@ pub struct InboxItem {
     /// The call it is about.
     pub pending: Option<Pending>,
     pub asked_at_ms: i64,
+}
+
+impl InboxItem {
+    /// `None` for a run that waits for nobody.
+    pub(crate) fn of(row: RunRow) -> Option<Self> {
+        Some(Self {
+            interrupt: row.run.interrupt.clone()?,
+            pending: row.run.front().cloned(),
+            run: row.id,
+            agent_name: row.agent_name,
+            task: row.task,
+            asked_at_ms: row.updated_at_ms,
+        })
+    }
 }
 
 /// A worker as the others see it.

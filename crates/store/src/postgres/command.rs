@@ -51,11 +51,7 @@ impl WriteCommand {
         row.finished_at_ms = row.run.status.is_over().then_some(now_ms);
         // The job is written whether or not a worker holds the run: it is what makes sure that somebody looks.
         let ring = if row.run.status.is_runnable() {
-            let kind = match self.command {
-                Command::Answer { .. } | Command::Decide { .. } => JobKind::Answer,
-                Command::Pause | Command::Resume | Command::Cancel | Command::Release => JobKind::Resume,
-            };
-            enqueue(conn, self.run, kind, now_ms).await?;
+            enqueue(conn, self.run, JobKind::after(&self.command), now_ms).await?;
             Ring::Job
         } else {
             dequeue(conn, self.run).await?;

@@ -1,13 +1,13 @@
 //! Recording a launch: the run, its first event, its agent's definition, its idempotency key and its job at once.
 
-use piton_core::{Event, REDUCER, Run, RunId};
+use piton_core::{REDUCER, RunId};
 
 use super::conn::Conn;
 use super::fault::Fault;
 use super::rows::{append_events, enqueue, fold_text, label_pairs, read_run};
 use super::writer::{Transact, Written};
 use crate::bell::Ring;
-use crate::launching::{KEY_LIFE_MS, digest, shown};
+use crate::launching::{KEY_LIFE_MS, begun, digest, shown};
 use crate::{Error, JobKind, Launch, Launched};
 
 pub(super) struct WriteLaunch {
@@ -32,14 +32,7 @@ impl WriteLaunch {
         let launch = &self.launch;
         let id = launch.run.as_uuid();
         let digest = digest(&self.definition);
-        let event = Event::Launched {
-            agent: digest.clone(),
-            agent_name: launch.agent.name.clone(),
-            task: launch.task.clone(),
-            max_steps: launch.max_steps,
-            limits: launch.agent.limits,
-        };
-        let run = Run::begin(&event).map_err(Fault::corrupt)?;
+        let (event, run) = begun(launch, &digest).map_err(Fault::corrupt)?;
         if let Some(earlier) = self.earlier(conn, now_ms).await? {
             return Ok((earlier, None));
         }
@@ -121,6 +114,16 @@ impl WriteLaunch {
         }
         Ok(Some(Ok(Launched { run: stored(conn, run).await?, replayed: true })))
     }
+}
+
+/// Whether this very launch was made before, by its run or its key.
+pub(super) async fn is_known(conn: &Conn, launch: &Launch, now_ms: i64) -> Result<bool, Fault> {
+    let sql = "SELECT EXISTS (SELECT FROM runs WHERE id = $1) OR EXISTS \
+               (SELECT FROM idempotency_keys WHERE tenant = $2 AND key = $3 AND created_at > $4)";
+    let key = launch.idempotency.as_ref().map(|key| key.key.as_str());
+    let row =
+        conn.first(sql, &[&launch.run.as_uuid(), &launch.tenant, &key, &(now_ms - KEY_LIFE_MS)]).await?;
+    Ok(row.is_some_and(|row| row.get(0)))
 }
 
 async fn stored(conn: &Conn, run: RunId) -> Result<crate::RunRow, Fault> {

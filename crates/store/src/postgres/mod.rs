@@ -20,6 +20,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use piton_core::{Agent, AgentDigest, CallId, Command, Decision, Epoch, Recorded, Refusal, RunId, WorkerId};
@@ -33,9 +34,12 @@ use writer::{Terms, Writer};
 
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
+    Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow,
+    Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
 };
+
+/// How long a count of the waiting runs is good for.
+const RECOUNT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
@@ -56,6 +60,8 @@ pub struct PostgresStore {
     bell: Bell,
     clock: Clock,
     waiting_max: u64,
+    /// When they were counted, and how many they were.
+    waiting: tokio::sync::Mutex<Option<(Instant, u64)>>,
     server: Server,
 }
 
@@ -80,27 +86,35 @@ impl PostgresStore {
         let notifier = Notifier::start(Arc::clone(&config), bell.clone());
         let writer = Writer::start(Terms { config: Arc::clone(&config), clock: clock.clone(), notifier });
         let pool = Pool::new(config);
-        Ok(Self { lock_dir, pool, writer, bell, clock, waiting_max, server })
+        Ok(Self {
+            lock_dir,
+            pool,
+            writer,
+            bell,
+            clock,
+            waiting_max,
+            waiting: tokio::sync::Mutex::default(),
+            server,
+        })
+    }
+
+    /// How many runs wait for a worker, up to `waiting_max`: counted a second ago at most, and by this process since. Neither counted at every
+    /// launch, which would read every job, nor in its transaction, where all launches would wait for one row.
+    async fn waiting(&self) -> Result<u64, Error> {
+        let mut waiting = self.waiting.lock().await;
+        if let Some((counted_at, count)) = *waiting
+            && counted_at.elapsed() < RECOUNT
+        {
+            return Ok(count);
+        }
+        let count = self.pool.read(async |conn| read::waiting(conn, self.waiting_max).await).await?;
+        *waiting = Some((Instant::now(), count));
+        Ok(count)
     }
 
     /// Where the workers of this machine keep their locks.
     pub fn lock_dir(&self) -> &Path {
         &self.lock_dir
-    }
-
-    fn peer(&self, worker: WorkerRow) -> Peer {
-        let lock = lock::probe(&self.lock_dir, &worker.id);
-        let busy_with = match lock {
-            PeerLock::Free => lock::last_words(&self.lock_dir, &worker.id),
-            PeerLock::Held | PeerLock::Unknown => Vec::new(),
-        };
-        Peer {
-            id: worker.id,
-            expires_at_ms: worker.expires_at_ms,
-            lease_ms: worker.lease_ms,
-            lock,
-            busy_with,
-        }
     }
 }
 
@@ -109,18 +123,19 @@ impl Store for PostgresStore {
     async fn launch(&self, launch: Launch) -> Result<Launched, Error> {
         let definition =
             serde_json::to_string(&launch.agent).map_err(|error| Error::Corrupt(error.to_string()))?;
-        // Looked at beforehand and not in the transaction: an exact count would have all launches wait for one row.
-        let max = self.waiting_max;
-        let waiting = self.pool.read(async |conn| read::waiting(conn, max).await).await?;
-        if waiting >= max {
-            if let Some(known) = self.run(launch.run).await? {
-                return Ok(Launched { run: known, replayed: false });
-            }
-            if launch.idempotency.is_none() {
-                return Err(Error::QueueFull { waiting, max });
-            }
+        let (waiting, max) = (self.waiting().await?, self.waiting_max);
+        let now_ms = self.clock.now_ms();
+        // What was launched before is answered however long the queue.
+        if waiting >= max
+            && !self.pool.read(async |conn| launch::is_known(conn, &launch, now_ms).await).await?
+        {
+            return Err(Error::QueueFull { waiting, max });
         }
-        self.writer.write(launch::WriteLaunch { launch, definition }).await?
+        let launched = self.writer.write(launch::WriteLaunch { launch, definition }).await?;
+        if let Some((_, waiting)) = self.waiting.lock().await.as_mut() {
+            *waiting += 1;
+        }
+        launched
     }
 
     async fn command(&self, run: RunId, command: Command) -> Result<RunRow, CommandError> {
@@ -157,12 +172,7 @@ impl Store for PostgresStore {
     }
 
     async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
-        let Some(row) = self.run(run).await? else { return Ok(None) };
-        let began = row.run.front().and_then(|front| front.started.clone());
-        Ok(began
-            .filter(|began| began.epoch < row.epoch)
-            .map(|began| began.worker)
-            .filter(|worker| lock::probe(&self.lock_dir, worker) == PeerLock::Held))
+        Ok(self.run(run).await?.and_then(|row| lock::still_acting(&self.lock_dir, &row)))
     }
 
     async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
@@ -235,7 +245,11 @@ impl Store for PostgresStore {
 
     async fn peers(&self, me: &WorkerId) -> Result<Vec<Peer>, Error> {
         let workers = self.pool.read(async |conn| read::every_worker(conn).await).await?;
-        Ok(workers.into_iter().filter(|worker| worker.id != *me).map(|worker| self.peer(worker)).collect())
+        Ok(workers
+            .into_iter()
+            .filter(|worker| worker.id != *me)
+            .map(|worker| lock::peer(&self.lock_dir, worker))
+            .collect())
     }
 
     async fn recover(&self, lost: &LostWorker) -> Result<u64, Error> {
@@ -259,7 +273,7 @@ impl Store for PostgresStore {
     async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error> {
         let name = &death.worker;
         for worker in self.pool.read(async |conn| read::incarnations(conn, name).await).await? {
-            let Peer { id, expires_at_ms, busy_with, .. } = self.peer(worker);
+            let Peer { id, expires_at_ms, busy_with, .. } = lock::peer(&self.lock_dir, worker);
             self.recover(&LostWorker { id, expires_at_ms, why: Lost::LockFree, busy_with }).await?;
         }
         self.writer.write(death::Judge(death.clone())).await

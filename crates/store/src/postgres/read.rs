@@ -78,18 +78,7 @@ pub(super) async fn inbox(conn: &Conn, limit: u32) -> Result<Vec<InboxItem>, Fau
     );
     let rows = conn.query(sql, &[&i64::from(limit.min(PAGE_MAX))]).await?;
     let rows = rows.iter().map(run_row).collect::<Result<Vec<_>, _>>()?;
-    let item = |row: crate::RunRow| {
-        let interrupt = row.run.interrupt.clone()?;
-        Some(InboxItem {
-            run: row.id,
-            pending: row.run.front().cloned(),
-            agent_name: row.agent_name,
-            task: row.task,
-            interrupt,
-            asked_at_ms: row.updated_at_ms,
-        })
-    };
-    Ok(rows.into_iter().filter_map(item).collect())
+    Ok(rows.into_iter().filter_map(InboxItem::of).collect())
 }
 
 macro_rules! workers {

@@ -5,8 +5,10 @@
 //! locked first, in the order of their ids, so that the groups of two processes never wait for each other in a circle.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
+use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
 use piton_core::RunId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -16,6 +18,7 @@ use super::conn::{Conn, SILENCE};
 use super::fault::Fault;
 use super::notify::Notifier;
 use crate::bell::Ring;
+use crate::trouble::Trouble;
 use crate::{Clock, Error};
 
 /// Members of one transaction.
@@ -49,7 +52,7 @@ pub(super) trait Transact: Send + Sync + 'static {
 pub(super) struct Writer {
     queue: mpsc::UnboundedSender<Box<dyn Member>>,
     entrance: Arc<Semaphore>,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Trouble,
 }
 
 /// What a writer works with.
@@ -63,8 +66,8 @@ impl Writer {
     /// Must be called inside a tokio runtime.
     pub(super) fn start(terms: Terms) -> Self {
         let (queue, waiting) = mpsc::unbounded_channel();
-        let trouble = Arc::new(Mutex::new(None));
-        let turn = Turn { terms, trouble: Arc::clone(&trouble), conn: None };
+        let trouble = Trouble::default();
+        let turn = Turn { terms, trouble: trouble.clone(), conn: None };
         tokio::spawn(turn.serve(waiting));
         Self { queue, entrance: Arc::new(Semaphore::new(WAITING_MAX)), trouble }
     }
@@ -81,7 +84,7 @@ impl Writer {
 
     /// Why the last write failed, until one succeeds.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().ok().and_then(|trouble| trouble.clone())
+        self.trouble.now()
     }
 }
 
@@ -131,7 +134,7 @@ impl<T: Transact> Member for Waiting<T> {
 
 struct Turn {
     terms: Terms,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Trouble,
     conn: Option<Conn>,
 }
 
@@ -170,21 +173,27 @@ impl Turn {
 
     fn refuse(&self, group: &mut Vec<Box<dyn Member>>, fault: Fault) {
         let error = Error::from(fault);
-        self.note(Some(&error));
+        self.trouble.begins(&error);
         group.drain(..).for_each(|member| member.failed(error.clone()));
     }
 
     /// Writes all of them, and leaves them where that failed.
     async fn write(&mut self, group: &mut Vec<Box<dyn Member>>) -> Result<(), Broken> {
-        let ring = match tokio::time::timeout(SILENCE, self.transact(group)).await {
-            Ok(ring) => ring?,
+        // A panic is one member's, and the writer goes on with another connection.
+        let transacted = AssertUnwindSafe(self.transact(group)).catch_unwind();
+        let ring = match tokio::time::timeout(SILENCE, transacted).await {
+            Ok(Ok(ring)) => ring?,
+            Ok(Err(_)) => {
+                let fault = Fault::corrupt("a write panicked; the log says where");
+                return Err(Broken { fault, is_common: false });
+            }
             // The connection went with the future. What became of the transaction is not known, as after any silence.
             Err(_) => {
                 let fault = Fault::NotNow("PostgreSQL does not answer".to_owned());
                 return Err(Broken { fault, is_common: true });
             }
         };
-        self.note(None);
+        self.trouble.is_over();
         group.drain(..).for_each(Member::done);
         if let Some(ring) = ring {
             self.terms.notifier.ring(ring);
@@ -230,24 +239,5 @@ impl Turn {
         conn.batch("COMMIT").await.map_err(common)?;
         self.conn = Some(conn);
         Ok(loudest)
-    }
-
-    fn note(&self, error: Option<&Error>) {
-        if let Ok(mut trouble) = self.trouble.lock() {
-            match error {
-                Some(error) => {
-                    let now = error.to_string();
-                    if trouble.is_none() {
-                        tracing::warn!(error = %now, "the database does not take writes");
-                    }
-                    *trouble = Some(now);
-                }
-                None if trouble.is_some() => {
-                    tracing::info!("the database takes writes again");
-                    *trouble = None;
-                }
-                None => {}
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Recording a launch: the run, its first event, its agent's definition, its idempotency key and its job at once.
 
-use piton_core::{Event, REDUCER, Run, RunId};
+use piton_core::{REDUCER, RunId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
@@ -8,7 +8,7 @@ use super::queue_bound;
 use super::rows::{append_events, enqueue, fold_text, read_run, run_id, signed};
 use super::writer::{Durability, Transact};
 use crate::bell::Ring;
-use crate::launching::{KEY_LIFE_MS, digest, shown};
+use crate::launching::{KEY_LIFE_MS, begun, digest, shown};
 use crate::{Error, JobKind, Launch, Launched};
 
 pub(super) struct WriteLaunch {
@@ -31,14 +31,7 @@ impl Transact for WriteLaunch {
             return Ok((earlier, None));
         }
         let digest = digest(&self.definition);
-        let event = Event::Launched {
-            agent: digest.clone(),
-            agent_name: launch.agent.name.clone(),
-            task: launch.task.clone(),
-            max_steps: launch.max_steps,
-            limits: launch.agent.limits,
-        };
-        let run = Run::begin(&event).map_err(Fault::corrupt)?;
+        let (event, run) = begun(launch, &digest).map_err(Fault::corrupt)?;
         let written = conn
             .prepare_cached(
                 "INSERT INTO runs (id, tenant, labels, priority, agent_digest, agent_name, task, status, version, \

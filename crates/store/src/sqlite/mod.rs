@@ -34,8 +34,8 @@ use writer::{Terms, Writer};
 use crate::lock;
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
-    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter,
-    RunPage, RunRow, Standing, Store, Tally, Verdict, WorkerRow,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage,
+    RunRow, Standing, Store, Tally, Verdict, WorkerRow,
 };
 
 /// Runs and events that are looked at where somebody asks for them.
@@ -239,7 +239,11 @@ impl Store for SqliteStore {
 
     async fn peers(&self, me: &WorkerId) -> Result<Vec<Peer>, Error> {
         let workers = self.readers.read(read::every_worker).await?;
-        Ok(workers.into_iter().filter(|worker| worker.id != *me).map(|worker| self.peer(worker)).collect())
+        Ok(workers
+            .into_iter()
+            .filter(|worker| worker.id != *me)
+            .map(|worker| lock::peer(&self.live, worker))
+            .collect())
     }
 
     async fn recover(&self, lost: &LostWorker) -> Result<u64, Error> {
@@ -263,7 +267,7 @@ impl Store for SqliteStore {
     async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error> {
         let name = death.worker.clone();
         for worker in self.readers.read(move |conn| read::incarnations(conn, &name)).await? {
-            let Peer { id, expires_at_ms, busy_with, .. } = self.peer(worker);
+            let Peer { id, expires_at_ms, busy_with, .. } = lock::peer(&self.live, worker);
             self.recover(&LostWorker { id, expires_at_ms, why: Lost::LockFree, busy_with }).await?;
         }
         self.writer.write(death::Judge(death.clone())).await
@@ -274,12 +278,7 @@ impl Store for SqliteStore {
     }
 
     async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
-        let Some(row) = self.run(run).await? else { return Ok(None) };
-        let began = row.run.front().and_then(|front| front.started.clone());
-        Ok(began
-            .filter(|began| began.epoch < row.epoch)
-            .map(|began| began.worker)
-            .filter(|worker| lock::probe(&self.live, worker) == PeerLock::Held))
+        Ok(self.run(run).await?.and_then(|row| lock::still_acting(&self.live, &row)))
     }
 
     async fn check(&self) -> Result<Vec<Check>, Error> {
@@ -288,22 +287,5 @@ impl Store for SqliteStore {
 
     fn bell(&self) -> &Bell {
         &self.bell
-    }
-}
-
-impl SqliteStore {
-    fn peer(&self, worker: WorkerRow) -> Peer {
-        let lock = lock::probe(&self.live, &worker.id);
-        let busy_with = match lock {
-            PeerLock::Free => lock::last_words(&self.live, &worker.id),
-            PeerLock::Held | PeerLock::Unknown => Vec::new(),
-        };
-        Peer {
-            id: worker.id,
-            expires_at_ms: worker.expires_at_ms,
-            lease_ms: worker.lease_ms,
-            lock,
-            busy_with,
-        }
     }
 }

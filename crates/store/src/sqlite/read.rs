@@ -109,18 +109,7 @@ pub(super) fn inbox(conn: &Connection, limit: u32) -> Result<Vec<InboxItem>, Fau
          WHERE status IN ('waiting_human_input', 'undecided') ORDER BY updated_at LIMIT ?"
     ))?;
     let rows = collect(&mut read, [limit.min(PAGE_MAX)], run_row)?;
-    let item = |row: crate::RunRow| {
-        let interrupt = row.run.interrupt.clone()?;
-        Some(InboxItem {
-            run: row.id,
-            pending: row.run.front().cloned(),
-            agent_name: row.agent_name,
-            task: row.task,
-            interrupt,
-            asked_at_ms: row.updated_at_ms,
-        })
-    };
-    Ok(rows.into_iter().filter_map(item).collect())
+    Ok(rows.into_iter().filter_map(InboxItem::of).collect())
 }
 
 pub(super) fn workers(conn: &Connection, now_ms: i64) -> Result<Vec<WorkerRow>, Fault> {

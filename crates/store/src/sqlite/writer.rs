@@ -2,10 +2,12 @@
 //! transaction and one fsync; a reply leaves only after its group is on disk.
 //!
 //! An SQL error rolls the whole group back, the connection is replaced, and each member is tried again alone: there
-//! are no savepoints, because SQLite gives them up with the transaction when the disk is full.
+//! are no savepoints, because SQLite gives them up with the transaction when the disk is full. A panic counts as one: it
+//! is one member's, and the writer goes on.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -15,6 +17,7 @@ use super::fault::Fault;
 use super::line::Line;
 use super::open::{self, Synchronous};
 use crate::bell::{Bell, Ring};
+use crate::trouble::Trouble;
 use crate::{Clock, Error};
 
 /// Members of one transaction.
@@ -53,7 +56,7 @@ pub(super) enum Durability {
 pub(super) struct Writer {
     queue: mpsc::Sender<Box<dyn Member>>,
     entrance: Arc<Semaphore>,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Trouble,
 }
 
 /// What a writer works with.
@@ -70,11 +73,11 @@ impl Writer {
     /// [`Error::Unavailable`] when there is no thread to be had.
     pub(super) fn start(terms: Terms) -> Result<Self, Error> {
         let (queue, waiting) = mpsc::channel();
-        let trouble = Arc::new(Mutex::new(None));
+        let trouble = Trouble::default();
         let turn = Turn {
             waiting,
             next: None,
-            trouble: Arc::clone(&trouble),
+            trouble: trouble.clone(),
             conn: None,
             is_synced: terms.synchronous == Synchronous::Full,
             is_distrusted: false,
@@ -99,7 +102,7 @@ impl Writer {
 
     /// Why the last write failed, until one succeeds.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().ok().and_then(|trouble| trouble.clone())
+        self.trouble.now()
     }
 }
 
@@ -150,7 +153,7 @@ struct Turn {
     /// Who came for a group that could not take it in; the first of the next.
     next: Option<Box<dyn Member>>,
     terms: Terms,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Trouble,
     conn: Option<Connection>,
     /// Whether `PRAGMA synchronous` is set to `FULL` on the connection.
     is_synced: bool,
@@ -234,7 +237,7 @@ impl Turn {
     fn write(&mut self, group: &mut Vec<Box<dyn Member>>, is_open: bool) {
         match self.transact(group, is_open) {
             Ok(ring) => {
-                self.note(None);
+                self.trouble.is_over();
                 group.drain(..).for_each(Member::done);
                 if let Some(ring) = ring {
                     self.terms.bell.ring(ring);
@@ -248,14 +251,16 @@ impl Turn {
             }
             Err(Broken { fault, .. }) => {
                 let error = Error::from(fault);
-                self.note(Some(&error));
+                self.trouble.begins(&error);
                 group.drain(..).for_each(|member| member.failed(error.clone()));
             }
         }
     }
 
     fn transact(&mut self, group: &mut Vec<Box<dyn Member>>, is_open: bool) -> Result<Option<Ring>, Broken> {
-        let result = self.try_transact(group, is_open);
+        // What a panic leaves half-done is the connection, which went with it, and results that are written anew.
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_transact(group, is_open)))
+            .unwrap_or_else(|_| Err(Fault::corrupt("a write panicked; the log says where").into()));
         if let Err(broken) = &result {
             self.is_distrusted |= broken.fault.is_io();
         }
@@ -311,23 +316,57 @@ impl Turn {
         drop(turn);
         Ok(conn)
     }
+}
 
-    fn note(&self, error: Option<&Error>) {
-        if let Ok(mut trouble) = self.trouble.lock() {
-            match error {
-                Some(error) => {
-                    let now = error.to_string();
-                    if trouble.is_none() {
-                        tracing::warn!(error = %now, "the database does not take writes");
-                    }
-                    *trouble = Some(now);
-                }
-                None if trouble.is_some() => {
-                    tracing::info!("the database takes writes again");
-                    *trouble = None;
-                }
-                None => {}
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Note {
+        number: u32,
+        panics: bool,
+    }
+
+    impl Transact for Note {
+        type Out = u32;
+
+        fn durability(&self) -> Durability {
+            Durability::Unsynced
         }
+
+        fn patience(&self) -> Duration {
+            Duration::from_millis(200)
+        }
+
+        fn run(&self, conn: &Connection, _now_ms: i64) -> Result<(u32, Option<Ring>), Fault> {
+            conn.execute("CREATE TABLE IF NOT EXISTS notes (number INTEGER)", [])?;
+            conn.execute("INSERT INTO notes VALUES (?)", [self.number])?;
+            assert!(!self.panics, "as it was told");
+            Ok((self.number, None))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_panics_fails_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("piton.db");
+        open::prepare(&path, dir.path()).expect("a database");
+        let writer = Writer::start(Terms {
+            path: path.clone(),
+            line: Line::open(dir.path()).expect("a line"),
+            synchronous: Synchronous::Full,
+            clock: Clock::system(),
+            bell: Bell::open(dir.path()),
+        })
+        .expect("a thread");
+        let note = |number, panics| writer.write(Note { number, panics });
+        let (first, second, third) = tokio::join!(note(1, false), note(2, true), note(3, false));
+        assert_eq!((first.ok(), third.ok()), (Some(1), Some(3)));
+        assert!(matches!(second, Err(Error::Corrupt(_))), "{second:?}");
+        assert_eq!(note(4, false).await.ok(), Some(4), "the writer goes on");
+        let conn = Connection::open(&path).expect("a connection");
+        let mut read = conn.prepare("SELECT number FROM notes ORDER BY number").expect("prepared");
+        let notes = read.query_map([], |row| row.get(0)).expect("read").collect::<Result<Vec<u32>, _>>();
+        assert_eq!(notes.expect("numbers"), [1, 3, 4]);
     }
 }

@@ -41,4 +41,5 @@ mod differential;
 
 mod bounds;
 mod costs;
+mod postgres_only;
 mod sqlite_only;

@@ -17,6 +17,12 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
+    pub(crate) async fn store(&self, waiting_max: u64, clock: &Clock) -> PostgresStore {
+        let lock_dir = self.lock_dir.path().to_owned();
+        let options = PostgresOptions { waiting_max, lock_dir, password: None };
+        PostgresStore::open(&self.server.url(), options, clock.clone()).await.expect("a store")
+    }
+
     /// Carries `sql` out behind the store's back.
     async fn raw(&self, sql: &str) {
         let (client, connection) =
@@ -35,12 +41,7 @@ impl Engine for Postgres {
     }
 
     async fn open(&self, clock: &Clock) -> Arc<dyn Store> {
-        let options = PostgresOptions {
-            waiting_max: 1_000_000,
-            lock_dir: self.lock_dir.path().to_owned(),
-            password: None,
-        };
-        Arc::new(PostgresStore::open(&self.server.url(), options, clock.clone()).await.expect("a store"))
+        Arc::new(self.store(1_000_000, clock).await)
     }
 
     fn lock(&self, worker: &WorkerId) {
