@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use piton_testkit::{World, deadline};
+use piton_testkit::World;
 use serde_json::{Value, json};
 
 // As cheap a model as the one that `piton bench` measures with.
@@ -49,12 +49,14 @@ async fn under_load_nobody_is_told_that_the_database_is_locked() {
     world.workers_ready(4).await;
 
     let (begun, lasts, done) = (Instant::now(), lasts(), AtomicU64::new(0));
+    let caller = world.caller();
     let lanes = (0..IN_FLIGHT).map(async |lane| {
         let mut n = lane;
         while begun.elapsed() < lasts {
             let launch = json!({ "agent": "count", "task": task(n) });
             let run = asked(&world, reqwest::Method::POST, "/v1/runs", Some(&launch)).await;
-            over(&world, run["id"].as_str().expect("an id"), &answer(n, STEPS)).await;
+            let run = caller.at_rest(run["id"].as_str().expect("an id")).await;
+            assert_eq!((&run["status"], &run["final_answer"]), (&json!("complete"), &json!(answer(n, STEPS))));
             done.fetch_add(1, Ordering::Relaxed);
             n += IN_FLIGHT;
         }
@@ -85,19 +87,4 @@ async fn under_load_nobody_is_told_that_the_database_is_locked() {
         logs.lines().filter(|line| ["locked", "busy"].iter().any(|word| line.to_lowercase().contains(word)));
     let about_locks: Vec<&str> = about_locks.take(5).collect();
     assert!(about_locks.is_empty(), "{about_locks:#?}");
-}
-
-async fn over(world: &World, id: &str, answer: &str) {
-    let begun = Instant::now();
-    while begun.elapsed() < deadline() {
-        let run = asked(world, reqwest::Method::GET, &format!("/v1/runs/{id}?wait_ms=20000"), None).await;
-        if run["status"] != "running" {
-            assert_eq!(
-                (run["status"].as_str(), run["final_answer"].as_str()),
-                (Some("complete"), Some(answer))
-            );
-            return;
-        }
-    }
-    panic!("run {id} does not come to its end");
 }

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use piton_testkit::{Caller, Spread, World};
+use piton_testkit::{Spread, World};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -179,7 +179,9 @@ async fn round(plan: &Plan, watchers: usize) -> Round {
     let clients: Vec<_> = clients.into_iter().map(|client| tokio::spawn(client.follow())).collect();
     let caller = world.caller();
     let done = stream::iter(&ids).map(Ok::<_, ()>).try_for_each_concurrent(None, async |(n, id)| {
-        over(&caller, id, &answer(*n, plan.steps)).await;
+        let run = caller.at_rest(id).await;
+        let right = (&json!("complete"), &json!(answer(*n, plan.steps)));
+        assert_eq!((&run["status"], &run["final_answer"]), right);
         Ok(())
     });
     done.await.expect("all are over");
@@ -193,21 +195,6 @@ async fn round(plan: &Plan, watchers: usize) -> Round {
         round.lags.extend(lags);
     }
     round
-}
-
-async fn over(caller: &Caller, id: &str, answer: &str) {
-    let begun = Instant::now();
-    while begun.elapsed() < piton_testkit::deadline() * 4 {
-        let run = caller.try_get(&format!("/v1/runs/{id}?wait_ms=20000")).await.expect("the server answers");
-        if run["status"] != "running" {
-            assert_eq!(
-                (run["status"].as_str(), run["final_answer"].as_str()),
-                (Some("complete"), Some(answer))
-            );
-            return;
-        }
-    }
-    panic!("run {id} does not come to its end");
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

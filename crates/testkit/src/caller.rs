@@ -5,6 +5,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::reply::Reply;
+use crate::until::{deadline, until};
 
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -77,6 +78,19 @@ impl Caller {
                 None => return Some(runs),
             }
         }
+    }
+
+    /// Waits until the run does not go on by itself any more; the run as it is then.
+    ///
+    /// # Panics
+    /// When it goes on all the same, or the server does not answer.
+    pub async fn at_rest(&self, run: &str) -> Value {
+        let path = format!("/v1/runs/{run}?wait_ms=20000");
+        let rests = until(deadline() * 4, format!("run {run} comes to rest"), async || {
+            let run = self.try_get(&path).await.expect("the server answers");
+            (run["status"] != "running").then_some(run)
+        });
+        rests.await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// All events of a run, in order; `None` while the server is down.

@@ -1,5 +1,7 @@
 //! Recording a launch: the run, its first event, its agent's definition, its idempotency key and its job at once.
 
+use std::time::Duration;
+
 use piton_core::{REDUCER, RunId};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -16,6 +18,8 @@ pub(super) struct WriteLaunch {
     pub(super) definition: String,
     /// Runs that may wait for a worker.
     pub(super) waiting_max: u64,
+    /// How long it may wait for others to share its sync with.
+    pub(super) patience: Duration,
 }
 
 impl Transact for WriteLaunch {
@@ -23,6 +27,10 @@ impl Transact for WriteLaunch {
 
     fn durability(&self) -> Durability {
         Durability::AsSet
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
     }
 
     fn run(&self, conn: &Connection, now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {

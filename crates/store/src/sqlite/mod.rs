@@ -20,6 +20,8 @@ mod worker;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use piton_core::{Agent, AgentDigest, CallId, Command, Decision, Epoch, Recorded, Refusal, RunId, WorkerId};
@@ -41,6 +43,9 @@ use crate::{
 /// Runs and events that are looked at where somebody asks for them.
 const GLANCE_MAX: usize = 8;
 const GLANCE_EVENTS_MAX: u32 = 16;
+
+/// How long a launch waits for others where others are under way.
+const LAUNCH_PATIENCE: Duration = Duration::from_millis(2);
 
 #[derive(Debug, Clone, Copy)]
 pub struct SqliteOptions {
@@ -66,7 +71,27 @@ pub struct SqliteStore {
     clock: Clock,
     synchronous: Synchronous,
     queue_bound: QueueBound,
+    /// Launches under way in this process.
+    launches: AtomicUsize,
     schema: u32,
+}
+
+/// One of what is under way; over when dropped.
+struct UnderWay<'a> {
+    all: &'a AtomicUsize,
+    is_alone: bool,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(all: &'a AtomicUsize) -> Self {
+        Self { all, is_alone: all.fetch_add(1, Ordering::Relaxed) == 0 }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl SqliteStore {
@@ -99,7 +124,18 @@ impl SqliteStore {
         })?;
         let SqliteOptions { synchronous, waiting_max } = options;
         let queue_bound = QueueBound::new(waiting_max);
-        Ok(Self { path, live, readers, writer, bell, clock, synchronous, queue_bound, schema })
+        Ok(Self {
+            path,
+            live,
+            readers,
+            writer,
+            bell,
+            clock,
+            synchronous,
+            queue_bound,
+            launches: AtomicUsize::new(0),
+            schema,
+        })
     }
 
     /// Where workers keep their locks.
@@ -125,7 +161,12 @@ impl Store for SqliteStore {
             self.queue_bound.look(self.readers.glance(queue_bound::waiting)?)?;
         }
         let waiting_max = self.queue_bound.waiting_max;
-        let launched = self.writer.write(launch::WriteLaunch { launch, definition, waiting_max }).await?;
+        let under_way = UnderWay::begin(&self.launches);
+        // Who launches many at once has them share a sync; a launch by itself waits for nobody.
+        let patience = if under_way.is_alone { Duration::ZERO } else { LAUNCH_PATIENCE };
+        let launched =
+            self.writer.write(launch::WriteLaunch { launch, definition, waiting_max, patience }).await?;
+        drop(under_way);
         self.queue_bound.note(&launched);
         launched
     }
