@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use piton_testkit::{
-    Ledger, LoopDisk, Reply, Said, Say, ScriptedModel, Strace, World, WriteLock, clerk, cpu_seconds,
-    database, deadline, until,
+    Ledger, LoopDisk, Reply, Said, Say, ScriptedModel, Strace, World, clerk, cpu_seconds, database, deadline,
+    until,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -224,7 +224,7 @@ impl Drop for Immutable {
 #[tokio::test]
 async fn another_process_that_writes_for_8_s_is_waited_out() {
     let mut scene = Scene::set(|world| world, 3000).await;
-    let lock = WriteLock::take(&scene.world.path("data/piton.db"), deadline()).await;
+    let lock = scene.world.lock_writes(deadline()).await;
     let lock = lock.unwrap_or_else(|error| panic!("{error}"));
     let seen = scene.endure(Duration::from_secs(8), "").await;
     drop(lock);

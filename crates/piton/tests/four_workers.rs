@@ -56,7 +56,10 @@ async fn under_load_nobody_is_told_that_the_database_is_locked() {
             let launch = json!({ "agent": "count", "task": task(n) });
             let run = asked(&world, reqwest::Method::POST, "/v1/runs", Some(&launch)).await;
             let run = caller.at_rest(run["id"].as_str().expect("an id")).await;
-            assert_eq!((&run["status"], &run["final_answer"]), (&json!("complete"), &json!(answer(n, STEPS))));
+            assert_eq!(
+                (&run["status"], &run["final_answer"]),
+                (&json!("complete"), &json!(answer(n, STEPS)))
+            );
             done.fetch_add(1, Ordering::Relaxed);
             n += IN_FLIGHT;
         }

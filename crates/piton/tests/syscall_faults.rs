@@ -12,9 +12,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use piton_testkit::{
-    Caller, Scene, Strace, SystemCall, Telling, Victim, World, WriteLock, database, deadline, tell,
-};
+use piton_testkit::{Caller, Scene, Strace, SystemCall, Telling, Victim, World, database, deadline, tell};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -290,7 +288,7 @@ impl Trouble {
         let (victim, faults) = match self {
             Self::Calls(victim, faults) => (victim, faults),
             Self::Locked => {
-                let lock = WriteLock::take(&scene.world.path("data/piton.db"), deadline()).await;
+                let lock = scene.world.lock_writes(deadline()).await;
                 return Box::new(lock.unwrap_or_else(|error| panic!("{error}")));
             }
         };

@@ -61,5 +61,5 @@ pub use tmpfs::Tmpfs;
 pub use turnstile::Turnstile;
 pub use until::{deadline, until};
 pub use wall_clock::WallClock;
-pub use world::World;
+pub use world::{World, is_on_postgres};
 pub use write_lock::WriteLock;

@@ -74,6 +74,13 @@ impl PostgresServer {
         }
     }
 
+    /// An SQL shell on it.
+    pub(crate) fn shell(&self) -> Command {
+        let mut shell = Command::new(self.programs.join("psql"));
+        shell.args(["-q", "-X", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"]).arg(self.folder.path());
+        shell
+    }
+
     /// A way to the database that every server has.
     pub fn url(&self) -> String {
         let socket = self.folder.path().display().to_string().replace('/', "%2F");

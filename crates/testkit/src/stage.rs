@@ -11,7 +11,7 @@ use crate::story::Story;
 use crate::strace::{Strace, SystemCall};
 use crate::tale::Tale;
 use crate::until::{deadline, until};
-use crate::world::World;
+use crate::world::{World, is_on_postgres};
 
 /// Whose calls are interfered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,10 +62,12 @@ pub async fn tell(
     // One thread for everything asynchronous: strace counts by thread.
     let world = World::new(binary).model(&model).agent("teller", &agent).env("TOKIO_WORKER_THREADS", "1");
     let mut world = world.workers(0);
-    let store = format!("sqlite://{}", world.path("data/piton.db").display());
+    let store = world.store_url().to_owned();
     let eyes = World::new(binary).agent("teller", &agent).workers(0).env("PITON_STORE__URL", &store);
     let eyes = eyes.serve().await;
-    fill_log(&world, &eyes).await;
+    if !is_on_postgres() {
+        fill_log(&world, &eyes).await;
+    }
 
     let strace = victim.map(|victim| (victim, trace(&world)));
     let of =

@@ -14,10 +14,12 @@ use reqwest::{Client, Method};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::postgres::PostgresServer;
 use crate::process::{Process, descendants, freeze, is_alive, kill, stands, worker_pids_under};
 use crate::scripted_model::ScriptedModel;
 use crate::strace::Strace;
 use crate::until::{deadline, until};
+use crate::write_lock::WriteLock;
 
 /// What the doctor may need for all that hours of chaos have left.
 const DOCTOR: Duration = Duration::from_secs(600);
@@ -32,6 +34,7 @@ pub struct World {
     // Processes first: they are dropped, and so killed, before their folder is.
     server: Option<Process>,
     extras: Vec<Process>,
+    postgres: Option<PostgresServer>,
     binary: PathBuf,
     folder: TempDir,
     port: Port,
@@ -45,7 +48,8 @@ pub struct World {
 }
 
 impl World {
-    /// `binary` is `env!("CARGO_BIN_EXE_piton")`; `PITON_TEST_BIN` names another, such as a release build.
+    /// `binary` is `env!("CARGO_BIN_EXE_piton")`; `PITON_TEST_BIN` names another, such as a release build. Its database
+    /// is a file, and with `PITON_TEST_STORE=postgres` one on a PostgreSQL server of its own.
     ///
     /// # Panics
     /// When there is no room for a folder or no free port.
@@ -55,20 +59,21 @@ impl World {
         fs::create_dir_all(folder.path().join("data")).expect("a folder for the database");
         let port = Port::lease();
         let path = std::env::var("PATH").unwrap_or_default();
+        let postgres = is_on_postgres().then(PostgresServer::start);
+        let file = || format!("sqlite://{}", folder.path().join("data/piton.db").display());
+        let store = postgres.as_ref().map_or_else(file, PostgresServer::url);
         let env = BTreeMap::from([
             ("PATH".to_owned(), path),
             ("HOME".to_owned(), folder.path().display().to_string()),
             ("NO_COLOR".to_owned(), "1".to_owned()),
             ("PITON_SERVER__LISTEN".to_owned(), format!("127.0.0.1:{}", port.number)),
-            (
-                "PITON_STORE__URL".to_owned(),
-                format!("sqlite://{}", folder.path().join("data/piton.db").display()),
-            ),
+            ("PITON_STORE__URL".to_owned(), store),
         ]);
         let http = Client::builder().no_proxy().timeout(deadline() * 2).build().expect("a client");
         Self {
             server: None,
             extras: Vec::new(),
+            postgres,
             binary,
             folder,
             port,
@@ -294,6 +299,38 @@ impl World {
         }
     }
 
+    /// Nobody writes to the database until what this returns is dropped.
+    ///
+    /// # Errors
+    /// When the right to write is not to be had within `limit`.
+    pub async fn lock_writes(&self, limit: Duration) -> Result<WriteLock, String> {
+        match &self.postgres {
+            Some(server) => WriteLock::take_on(server),
+            None => WriteLock::take(&self.path("data/piton.db"), limit).await,
+        }
+    }
+
+    /// A shell on the database that carries out the SQL it gets as its last argument.
+    pub fn shell(&self) -> Command {
+        match &self.postgres {
+            Some(server) => {
+                let mut shell = server.shell();
+                shell.args(["-A", "-t", "-c"]);
+                shell
+            }
+            None => {
+                let mut shell = Command::new("sqlite3");
+                shell.arg("-readonly").arg(self.path("data/piton.db"));
+                shell
+            }
+        }
+    }
+
+    /// Where the database is, as `store.url` has it.
+    pub fn store_url(&self) -> &str {
+        &self.env["PITON_STORE__URL"]
+    }
+
     /// Freezes the server, its children and every worker, and waits until none of them does anything any more.
     ///
     /// # Panics
@@ -484,6 +521,18 @@ impl Drop for World {
                 eprintln!("the last of the logs in {}:\n{}", self.folder.path().display(), last.join("\n"));
             }
         }
+    }
+}
+
+/// Whether this run of the tests is one on PostgreSQL.
+///
+/// # Panics
+/// When `PITON_TEST_STORE` names no engine.
+pub fn is_on_postgres() -> bool {
+    match std::env::var("PITON_TEST_STORE").as_deref() {
+        Ok("postgres") => true,
+        Ok("sqlite") | Err(_) => false,
+        Ok(other) => panic!("PITON_TEST_STORE is {other:?}, and should be sqlite or postgres"),
     }
 }
 

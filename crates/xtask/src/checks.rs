@@ -33,7 +33,7 @@ struct Check {
 }
 
 /// In this order, because the binary embeds what the web UI's build makes.
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     Check { name: "fmt", run: || run(&mut cmd("cargo fmt --all --check")).into() },
     Check { name: "web-packages", run: || frontend::ready().into() },
     Check { name: "web-check", run: || counted(&mut frontend::npm("run check"), vitest) },
@@ -43,12 +43,17 @@ const CHECKS: [Check; 11] = [
     Check { name: "clippy", run: || run(&mut cmd(CLIPPY)).into() },
     Check { name: "build", run: || run(&mut cmd(BUILD)).into() },
     Check { name: "tests", run: tests },
+    Check { name: "postgres", run: on_postgres },
     Check { name: "docs", run: || run(cmd(DOCS).env("RUSTDOCFLAGS", RUSTDOC)).into() },
     Check { name: "browser", run: browser },
 ];
 const CLIPPY: &str = "cargo clippy --workspace --all-targets --locked -- -D warnings";
 /// Tests and binaries together, so that both are built with the same features, and dependencies once.
 const BUILD: &str = "cargo build --workspace --bins --tests --locked";
+/// Not those which are about the file, or about what any engine does the same.
+const ON_POSTGRES: &str = "binary(chaos) | binary(crash_points) | binary(kills) | binary(zombies) | binary(frozen) | \
+                           binary(poison) | binary(leases) | binary(races) | binary(workers) | binary(orphans) | \
+                           binary(backpressure)";
 /// For those who work on the code, so private items are shown, and may be linked to.
 const RUSTDOC: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 const DOCS: &str = "cargo doc --workspace --no-deps --document-private-items --locked --quiet";
@@ -128,6 +133,13 @@ fn tests() -> Outcome {
     }
     packages::for_tests();
     counted(&mut tools::command("cargo nextest run --workspace --locked"), nextest)
+}
+
+/// What is tried on the real binary, once more on PostgreSQL: who dies and who comes back, and at what moment.
+fn on_postgres() -> Outcome {
+    let mut again = tools::command("cargo nextest run --locked -p piton -E");
+    again.arg(ON_POSTGRES).env("PITON_TEST_STORE", "postgres");
+    counted(&mut again, nextest)
 }
 
 /// The real binary, the practice model, a real browser.

@@ -169,7 +169,7 @@ impl Mischief {
             }
             (Deed::LockDatabase, _) if self.locked.is_none() => {
                 let span = Duration::from_millis(rng.random_range(300..6000));
-                match WriteLock::take(&world.path("data/piton.db"), Duration::from_secs(10)).await {
+                match world.lock_writes(Duration::from_secs(10)).await {
                     Ok(lock) => self.locked = Some((lock, Instant::now() + span)),
                     Err(error) => return storm.trouble(format!("nobody lets us write: {error}")),
                 }

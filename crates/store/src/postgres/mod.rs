@@ -12,6 +12,7 @@ mod launch;
 mod notify;
 mod open;
 mod output;
+mod queue_bound;
 mod read;
 mod rows;
 mod step;
@@ -20,7 +21,6 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use piton_core::{Agent, AgentDigest, CallId, Command, Decision, Epoch, Recorded, Refusal, RunId, WorkerId};
@@ -30,6 +30,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use conn::Pool;
 use notify::Notifier;
 use open::Server;
+use queue_bound::QueueBound;
 use writer::{Terms, Writer};
 
 use crate::{
@@ -37,9 +38,6 @@ use crate::{
     Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow,
     Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
 };
-
-/// How long a count of the waiting runs is good for.
-const RECOUNT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
@@ -59,9 +57,7 @@ pub struct PostgresStore {
     writer: Writer,
     bell: Bell,
     clock: Clock,
-    waiting_max: u64,
-    /// When they were counted, and how many they were.
-    waiting: tokio::sync::Mutex<Option<(Instant, u64)>>,
+    queue_bound: QueueBound,
     server: Server,
 }
 
@@ -86,30 +82,8 @@ impl PostgresStore {
         let notifier = Notifier::start(Arc::clone(&config), bell.clone());
         let writer = Writer::start(Terms { config: Arc::clone(&config), clock: clock.clone(), notifier });
         let pool = Pool::new(config);
-        Ok(Self {
-            lock_dir,
-            pool,
-            writer,
-            bell,
-            clock,
-            waiting_max,
-            waiting: tokio::sync::Mutex::default(),
-            server,
-        })
-    }
-
-    /// How many runs wait for a worker, up to `waiting_max`: counted a second ago at most, and by this process since. Neither counted at every
-    /// launch, which would read every job, nor in its transaction, where all launches would wait for one row.
-    async fn waiting(&self) -> Result<u64, Error> {
-        let mut waiting = self.waiting.lock().await;
-        if let Some((counted_at, count)) = *waiting
-            && counted_at.elapsed() < RECOUNT
-        {
-            return Ok(count);
-        }
-        let count = self.pool.read(async |conn| read::waiting(conn, self.waiting_max).await).await?;
-        *waiting = Some((Instant::now(), count));
-        Ok(count)
+        let queue_bound = QueueBound::new(waiting_max);
+        Ok(Self { lock_dir, pool, writer, bell, clock, queue_bound, server })
     }
 
     /// Where the workers of this machine keep their locks.
@@ -123,19 +97,16 @@ impl Store for PostgresStore {
     async fn launch(&self, launch: Launch) -> Result<Launched, Error> {
         let definition =
             serde_json::to_string(&launch.agent).map_err(|error| Error::Corrupt(error.to_string()))?;
-        let (waiting, max) = (self.waiting().await?, self.waiting_max);
+        let place = self.queue_bound.enter(&self.pool).await?;
         let now_ms = self.clock.now_ms();
-        // What was launched before is answered however long the queue.
-        if waiting >= max
-            && !self.pool.read(async |conn| launch::is_known(conn, &launch, now_ms).await).await?
-        {
-            return Err(Error::QueueFull { waiting, max });
+        if let Err(full) = &place {
+            // What was launched before is answered however long the queue.
+            let known = self.pool.read(async |conn| launch::is_known(conn, &launch, now_ms).await).await?;
+            if !known {
+                return Err(full.clone());
+            }
         }
-        let launched = self.writer.write(launch::WriteLaunch { launch, definition }).await?;
-        if let Some((_, waiting)) = self.waiting.lock().await.as_mut() {
-            *waiting += 1;
-        }
-        launched
+        self.writer.write(launch::WriteLaunch { launch, definition }).await?
     }
 
     async fn command(&self, run: RunId, command: Command) -> Result<RunRow, CommandError> {
