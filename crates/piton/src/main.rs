@@ -80,7 +80,7 @@ async fn perform(cli: Cli, loaded: &Loaded) -> anyhow::Result<u8> {
         Command::Doctor(args) => doctor::doctor(loaded, &args).await,
         Command::Ping(args) => doctor::ping(loaded, args.server.as_deref()).await,
         Command::Model(args) => practice::model(args.listen).await,
-        Command::Bench(args) => bench::bench(&args).await.map(|()| 0),
+        Command::Bench(args) => bench::bench(&args, cli.store.as_deref()).await.map(|()| 0),
         Command::Config(args) => show_config::show(loaded, args.json),
     }
 }

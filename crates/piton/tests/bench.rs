@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use piton_testkit::World;
+use piton_testkit::{PostgresServer, World};
 use serde_json::Value;
 
 const PITON: &str = env!("CARGO_BIN_EXE_piton");
@@ -90,4 +90,17 @@ async fn a_step_that_waits_for_its_model_takes_up_little_memory_and_no_time() {
     assert!(figure("steps_per_s") >= speed_min, "{told:#}");
     let kib = figure("worker_kib_per_step_in_flight");
     assert!(kib > 0.0 && kib <= kib_max, "{kib} KiB for each step in flight: {told:#}");
+}
+
+#[tokio::test]
+async fn a_server_is_measured_in_a_database_that_is_gone_afterwards() {
+    let server = PostgresServer::start();
+    let url = server.url();
+    let told = bench(&["--store", &url, "--rounds", "1", "--runs", "8", "--concurrency", "8"]).await;
+    assert!(told["steps_per_s"].as_f64().is_some_and(|speed| speed > 0.0), "{told:#}");
+    let scratch = server.databases().into_iter().filter(|name| name.starts_with("piton_scratch"));
+    assert_eq!(scratch.collect::<Vec<_>>(), Vec::<String>::new());
+    let refused = World::new(PITON).cli(&["bench", "--store", "sqlite://here.db"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("--in FOLDER"), "{said}");
 }

@@ -6,6 +6,7 @@
 mod bell;
 mod clock;
 mod error;
+mod floor;
 mod judging;
 mod launching;
 mod lock;
@@ -17,9 +18,10 @@ mod types;
 pub use bell::{Bell, Listener, Ring};
 pub use clock::Clock;
 pub use error::{CommandError, Error};
+pub use floor::BareCommits;
 pub use lock::{Slots, WorkerLock};
-pub use postgres::{PostgresOptions, PostgresStore};
-pub use sqlite::{BareCommits, SqliteOptions, SqliteStore, Synchronous};
+pub use postgres::{PostgresOptions, PostgresStore, ScratchDatabase};
+pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
     Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, InboxItem, JobKind,
     Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, Repair,

@@ -74,6 +74,17 @@ impl PostgresServer {
         }
     }
 
+    /// The names of its databases.
+    ///
+    /// # Panics
+    /// When it does not say.
+    pub fn databases(&self) -> Vec<String> {
+        let told = self.shell().args(["-A", "-t", "-c", "SELECT datname FROM pg_database"]).output();
+        let told = told.expect("a shell");
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        String::from_utf8_lossy(&told.stdout).lines().map(str::to_owned).collect()
+    }
+
     /// An SQL shell on it.
     pub(crate) fn shell(&self) -> Command {
         let mut shell = Command::new(self.programs.join("psql"));

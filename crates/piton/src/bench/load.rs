@@ -9,15 +9,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use piton_store::ScratchDatabase;
 use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-use super::Plan;
 use super::model::{PROMPT, TOOLS, answer, task};
 use super::usage::{Disk, children, held, processor};
+use super::{PASSWORD, Plan};
 
 /// How long the server may take to come up, and to go.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -63,13 +65,21 @@ pub(super) struct Load {
 }
 
 impl Installation {
-    pub(super) async fn start(plan: &Plan, model: SocketAddr, folder: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        plan: &Plan,
+        model: SocketAddr,
+        folder: &Path,
+        scratch: Option<&ScratchDatabase>,
+    ) -> anyhow::Result<Self> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let base = format!("http://127.0.0.1:{port}");
         let config = folder.join("config");
         std::fs::create_dir_all(config.join("agents"))?;
         std::fs::write(config.join("agents/count.toml"), agent())?;
         let log = std::fs::File::create(folder.join("server.log"))?;
+        let file = || format!("sqlite://{}", folder.join("piton.db").display());
+        let store = scratch.map_or_else(file, |scratch| scratch.url().to_owned());
+        let password = plan.server.as_ref().and_then(|server| server.password.as_ref());
         let server = Command::new(std::env::current_exe().context("the path of this binary is not known")?)
             .arg("serve")
             .arg("--config")
@@ -78,7 +88,9 @@ impl Installation {
             .arg(plan.workers.to_string())
             // What the environment says of another installation is not meant for this one.
             .env_clear()
-            .env("PITON_STORE__URL", format!("sqlite://{}", folder.join("piton.db").display()))
+            .env("PITON_STORE__URL", store)
+            .env("PITON_STORE__LOCK_DIR", folder.join("locks"))
+            .envs(password.map(|password| (PASSWORD, password.expose_secret())))
             .env("PITON_STORE__SYNCHRONOUS", plan.synchronous.as_str())
             .env("PITON_SERVER__LISTEN", format!("127.0.0.1:{port}"))
             .env("PITON_WORKER__CONCURRENCY", plan.slots().to_string())

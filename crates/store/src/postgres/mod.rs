@@ -8,6 +8,7 @@ mod command;
 mod conn;
 mod death;
 mod fault;
+mod floor;
 mod launch;
 mod notify;
 mod open;
@@ -26,6 +27,8 @@ use async_trait::async_trait;
 use piton_core::{Agent, AgentDigest, CallId, Command, Decision, Epoch, Recorded, Refusal, RunId, WorkerId};
 
 use secrecy::{ExposeSecret as _, SecretString};
+
+pub use floor::ScratchDatabase;
 
 use conn::Pool;
 use notify::Notifier;

@@ -7,21 +7,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
-use super::open::{self, Synchronous};
+use super::open;
 use crate::Error;
-
-/// What a step writes, in bytes: two events, and the row of its run.
-const EVENT: usize = 500;
-const ROW: usize = 1_000;
-
-/// Commits and nothing else.
-#[derive(Debug, Clone, Copy)]
-pub struct BareCommits {
-    /// In each transaction.
-    pub group: usize,
-    pub steps: usize,
-    pub synchronous: Synchronous,
-}
+use crate::floor::{BareCommits, EVENT, ROW};
 
 impl BareCommits {
     /// Makes a database in the folder `dir` and commits to it: per step two events of a run and its row anew. Returns how

@@ -26,7 +26,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use piton_core::{Agent, AgentDigest, CallId, Command, Decision, Epoch, Recorded, Refusal, RunId, WorkerId};
 
-pub use floor::BareCommits;
 use line::Line;
 pub use open::Synchronous;
 use queue_bound::QueueBound;
