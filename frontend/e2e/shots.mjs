@@ -39,6 +39,11 @@ const PAGES = {
 
 /** What is done on a page before its picture is taken. */
 const STEPS = {
+  'run-question': (page) => page.getByLabel('Your answer').waitFor(),
+  'run-stuck': (page) => page.getByLabel('Your answer').waitFor(),
+  'run-unknown': (page) => page.getByRole('button', { name: 'Decide' }).waitFor(),
+  'run-context': (page) => page.getByText('is given').first().waitFor(),
+  'run-event': (page) => page.getByRole('dialog', { name: 'Event 2' }).waitFor(),
   'run-time': (page) => page.getByRole('list', { name: 'What took time' }).waitFor(),
   'run-prompt': async (page) => {
     await page.getByRole('button', { name: 'Show the prompt' }).click();
