@@ -57,6 +57,7 @@ export const ACCESS = {
       '/runs?status=bogus',
       '/runs/0197f2c4-0000-7000-8000-000000000000',
       '/inbox',
+      '/inbox?order=urgent',
       '/agents',
       '/system',
       '/nowhere',

@@ -1,7 +1,10 @@
 // More than sixty hostile payloads, each in every place where a model, a tool or a stranger has a say.
 import assert from 'node:assert/strict';
 import { serve } from '../mock/server.mjs';
+import { openLedger } from './ledger.mjs';
+import { openModel } from './model.mjs';
 import { LONG_ONES, SHORT } from './payloads.mjs';
+import { ownServer } from './restarts.mjs';
 import { refusedByTest, status } from './steps.mjs';
 
 /** Characters that must never reach the screen as they are: all that cannot be seen, save line breaks and tabs. */
@@ -88,6 +91,63 @@ export const HOSTILE = {
     }
   },
 
+  async 'a hostile model, tool and agent on the real server: what they write comes back as text'({ open }) {
+    // What no JSON can carry never gets as far.
+    const payloads = SHORT.filter((text) => text.isWellFormed());
+    const texts = new Map(payloads.map((text, place) => [`Payload ${place}`, text]));
+    const model = await openModel((task, turns) => {
+      if (task === 'All of them') {
+        // Each in the model's words, in a call and, by the tool, in its output; at last in the answer.
+        const text = payloads[turns];
+        if (text !== undefined) return { text, calls: [['echo', { text }]] };
+        return { text: '', calls: [['final_answer', { answer: payloads.join('\n\n') }]] };
+      }
+      const text = texts.get(task);
+      return { text, calls: [['ask_human', { question: text }]] };
+    });
+    const tool = await openLedger(({ text }) => text);
+    const server = await ownServer({ agents: { villain: villain(tool.url, payloads) }, model: model.url });
+    try {
+      const launch = (task) => server.api('/v1/runs', { task, agent: 'villain', max_steps: 200 });
+      const { id } = await launch('All of them');
+      const asking = await Promise.all([...texts.keys()].map(launch));
+      const page = await open(server.url, refusedByTest);
+      await page.setViewportSize({ width: 1280, height: 6_000 });
+      await page.goto(`${server.url}/runs/${id}`);
+      await status(page, 'Complete');
+      assert.equal(tool.calls.length, payloads.length, 'each came to the tool, and was its output');
+      await isHarmless(page, 'all of them in one story');
+      for (const view of ['view=time', 'view=events', 'view=context', 'event=2', 'event=3']) {
+        await page.goto(`${server.url}/runs/${id}?${view}`);
+        await page.locator('main h1').waitFor();
+        await page.waitForTimeout(300);
+        await isHarmless(page, view);
+      }
+      await page.goto(`${server.url}/inbox`);
+      await page
+        .getByLabel('Your answer')
+        .nth(payloads.length - 1)
+        .waitFor();
+      await isHarmless(page, 'all of them as questions');
+      await page.goto(`${server.url}/agents`);
+      await page.getByText('final_answer').last().waitFor();
+      await isHarmless(page, 'an agent');
+      await page.goto(server.url);
+      await page.getByRole('option', { name: 'villain' }).waitFor({ state: 'attached' });
+      await page.getByLabel('Agent', { exact: true }).selectOption('villain');
+      await isHarmless(page, 'an agent that is picked');
+      for (const one of asking.filter((_, place) => place % 8 === 3)) {
+        await page.goto(`${server.url}/runs/${one.id}`);
+        await page.getByLabel('Your answer').waitFor();
+        await isHarmless(page, one.task);
+      }
+    } finally {
+      await server.close();
+      model.close();
+      tool.close();
+    }
+  },
+
   async 'what is clipped is shown whole when it is asked for'({ open }) {
     const mock = await serve({ seed: false });
     try {
@@ -105,3 +165,25 @@ export const HOSTILE = {
     }
   },
 };
+
+/** An agent that says what it is told by strangers, in its description, its instructions and its tool's. */
+const villain = (url, payloads) => `name = "villain"
+description = ${toml(payloads.filter((text) => text.length < 60).join(' '))}
+instructions = ${toml(payloads.join('\n\n'))}
+tools = ["ask_human", "final_answer"]
+
+[limits]
+repeated_calls = 0
+tool_errors = 0
+
+[[http_tool]]
+name = "echo"
+description = ${toml(payloads[0])}
+url = "${url}"
+effect = "pure"
+allow_private = true
+parameters = { type = "object", properties = { text = { type = "string" } }, required = ["text"] }
+`;
+
+/** A text as TOML writes it: as JSON, which leaves one character as it is that TOML does not. */
+const toml = (text) => JSON.stringify(text).replaceAll('\u007f', '\\u007f');

@@ -1,5 +1,7 @@
 // Each flow by keyboard alone: nothing here uses a pointer.
 import assert from 'node:assert/strict';
+import { openLedger } from './ledger.mjs';
+import { ownServer } from './restarts.mjs';
 import { ASKS, answerOf, LONG, ownNumber, SUM, status, tabTo } from './steps.mjs';
 
 export const KEYBOARD = {
@@ -97,6 +99,96 @@ export const KEYBOARD = {
     await status(page, 'Cancelled');
   },
 
+  async 'by keyboard: a view is saved, gone to and forgotten'({ open }) {
+    const page = await open('/runs');
+    await tabTo(page, page.getByRole('link', { name: 'In trouble' }));
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/status=/);
+    const { search } = new URL(page.url());
+    await tabTo(page, page.getByRole('button', { name: 'Save this view' }));
+    await page.keyboard.press('Enter');
+    await page.getByLabel('Its name').and(page.locator(':focus')).waitFor();
+    await page.keyboard.type('Sick bay');
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await page.keyboard.press('g');
+    await page.keyboard.press('r');
+    await page.waitForURL((url) => url.search === '');
+    await tabTo(page, page.getByRole('link', { name: 'Sick bay' }));
+    await page.keyboard.press('Enter');
+    await page.waitForURL((url) => url.search === search);
+    await tabTo(page, page.getByRole('button', { name: 'Forget the view Sick bay' }));
+    await page.keyboard.press('Space');
+    await page.getByRole('link', { name: 'Sick bay' }).waitFor({ state: 'detached' });
+    await page.reload();
+    await page.getByRole('button', { name: 'Save this view' }).waitFor();
+    assert.equal(await page.getByRole('link', { name: 'Sick bay' }).count(), 0, 'it is forgotten for good');
+  },
+
+  async 'by keyboard: a run is let out of quarantine'({ open, api }) {
+    const { id } = await api('/v1/runs', { task: 'call abort', agent: 'saboteur' });
+    const page = await open('/system');
+    const apart = page.getByRole('listitem').filter({ has: page.locator(`a[href="/runs/${id}"]`) });
+    const release = apart.getByRole('button', { name: 'Release call abort' });
+    await release.waitFor({ timeout: 40_000 });
+    const { version } = await api(`/v1/runs/${id}`);
+    await tabTo(page, release);
+    await page.keyboard.press('Enter');
+    await release.waitFor({ state: 'detached' });
+    assert.ok((await api(`/v1/runs/${id}`)).version > version);
+    await api(`/v1/runs/${id}/cancel`, {});
+  },
+
+  async 'by keyboard: unknown outcomes are decided in the inbox, each in its way'({ open }) {
+    // Its calls are under way when everything is killed, so nobody knows what came of them.
+    const ledger = await openLedger(() => null);
+    const server = await ownServer({ agents: { clerk: clerk(ledger.url) } });
+    try {
+      const launch = (amount) =>
+        server.api('/v1/runs', { task: `call book with amount=${amount}`, agent: 'clerk' });
+      const [happened, didNot, abort] = await Promise.all([launch(1), launch(2), launch(3)]);
+      await ledger.took(3);
+      await server.kill();
+      ledger.answer = () => ({ booked: true });
+      await server.start();
+      const page = await open(`${server.url}/inbox`);
+      for (const [{ id }, places, result] of [
+        [happened, 0, '{"booked": "by hand"}'],
+        [didNot, 1],
+        [abort, 2],
+      ]) {
+        const entry = page.getByRole('region').filter({ has: page.locator(`a[href="/runs/${id}"]`) });
+        await entry.getByRole('radio', { name: /^It did not happen/, disabled: false }).waitFor();
+        await tabTo(page, entry.getByRole('radio', { name: /^It happened/ }));
+        await page.keyboard.press('Space');
+        for (let place = 0; place < places; place += 1) await page.keyboard.press('ArrowDown');
+        if (result) {
+          await tabTo(page, entry.getByLabel('Its result'));
+          await page.keyboard.type(result);
+        }
+        await tabTo(page, entry.getByRole('button', { name: 'Decide' }));
+        await page.keyboard.press('Enter');
+        await entry.waitFor({ state: 'detached' });
+      }
+      await page.getByText('Nothing waits for you').waitFor();
+      for (const [{ id }, word] of [
+        [happened, 'Complete'],
+        [didNot, 'Complete'],
+        [abort, 'Cancelled'],
+      ]) {
+        await page.goto(`${server.url}/runs/${id}`);
+        await status(page, word);
+      }
+      const amounts = ledger.calls.map((call) => call.arguments.amount);
+      assert.deepEqual(amounts.sort(), [1, 2, 2, 3], 'only what did not happen was called again');
+      const keys = ledger.calls.filter((call) => call.arguments.amount === 2).map(({ key }) => key);
+      assert.equal(keys[0], keys[1], 'under the same key');
+    } finally {
+      await server.close();
+      ledger.close();
+    }
+  },
+
   async 'by keyboard: the palette goes to pages and runs, and changes the theme'({ open, api }) {
     const task = `What is ${ownNumber()} + 1?`;
     const { id } = await api('/v1/runs', { task });
@@ -123,3 +215,18 @@ export const KEYBOARD = {
     await page.evaluate(() => localStorage.removeItem('piton.theme'));
   },
 };
+
+/** An agent whose one tool books an amount at `url`, at most once. */
+const clerk = (url) => `name = "clerk"
+description = "Books entries"
+instructions = "Book each amount that you are told."
+tools = ["final_answer"]
+
+[[http_tool]]
+name = "book"
+description = "Books one entry"
+url = "${url}"
+effect = "at_most_once"
+allow_private = true
+parameters = { type = "object", properties = { amount = { type = "number" } }, required = ["amount"] }
+`;

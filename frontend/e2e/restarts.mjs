@@ -1,7 +1,7 @@
 // A server that is killed while somebody watches, and comes back. The binary is $PITON_BIN.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,10 +12,16 @@ const CONFIG = fileURLToPath(new URL('config', import.meta.url));
 /** How soon after the server's return the view has to be right. */
 export const RIGHT_AGAIN_MS = 2_000;
 
-/** A server of a test's own, which it may kill. */
-export async function ownServer() {
+/**
+ * A server of a test's own, which it may kill. `agents` are more agent files, by name; `model` is the URL of the model it
+ * asks instead of the practice model.
+ */
+export async function ownServer({ agents = {}, model } = {}) {
   assert.ok(process.env.PITON_BIN, 'PITON_BIN has to name the piton binary');
   const folder = mkdtempSync(join(tmpdir(), 'piton-restart-'));
+  cpSync(CONFIG, join(folder, 'config'), { recursive: true });
+  for (const [name, text] of Object.entries(agents))
+    writeFileSync(join(folder, 'config/agents', `${name}.toml`), text);
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   let child;
@@ -30,12 +36,16 @@ export async function ownServer() {
       '--workers',
       '1',
       '--config',
-      CONFIG,
+      join(folder, 'config'),
     ];
     child = spawn(process.env.PITON_BIN, args, {
       cwd: folder,
       stdio: 'ignore',
-      env: { PATH: process.env.PATH, PITON_TEST__TOOLS: 'true' },
+      env: {
+        PATH: process.env.PATH,
+        PITON_TEST__TOOLS: 'true',
+        ...(model && { PITON_MODEL__BASE_URL: model }),
+      },
     });
     for (let tries = 0; tries < 600; tries += 1) {
       const ready = await fetch(`${url}/readyz`).catch(() => null);

@@ -1,5 +1,6 @@
 // Screenshots of every page in both themes and at three widths, taken from the stand-in. `npm run shots [FOLDER]`,
-// after `npm run build`.
+// after `npm run build`. Where pngquant is installed they are made small with it, which costs no clarity.
+import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { serve } from '../mock/server.mjs';
 import { openBrowser } from './browser.mjs';
@@ -39,6 +40,11 @@ const PAGES = {
 
 /** What is done on a page before its picture is taken. */
 const STEPS = {
+  'run-question': (page) => page.getByLabel('Your answer').waitFor(),
+  'run-stuck': (page) => page.getByLabel('Your answer').waitFor(),
+  'run-unknown': (page) => page.getByRole('button', { name: 'Decide' }).waitFor(),
+  'run-context': (page) => page.getByText('is given').first().waitFor(),
+  'run-event': (page) => page.getByRole('dialog', { name: 'Event 2' }).waitFor(),
   'run-time': (page) => page.getByRole('list', { name: 'What took time' }).waitFor(),
   'run-prompt': async (page) => {
     await page.getByRole('button', { name: 'Show the prompt' }).click();
@@ -55,6 +61,7 @@ const STEPS = {
 };
 
 mkdirSync(folder, { recursive: true });
+const taken = [];
 const page = context.pages()[0] ?? (await context.newPage());
 for (const colorScheme of ['light', 'dark']) {
   await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
@@ -69,10 +76,15 @@ for (const colorScheme of ['light', 'dark']) {
         () => document.documentElement.scrollWidth > document.documentElement.clientWidth,
       );
       if (sideways) console.log(`${name} is wider than the ${width} screen`);
-      await page.screenshot({ path: `${folder}/${name}-${width}-${colorScheme}.png` });
+      const picture = `${folder}/${name}-${width}-${colorScheme}.png`;
+      await page.screenshot({ path: picture });
+      taken.push(picture);
     }
   }
 }
 await close();
 served.close();
+const QUANT = ['--quality=80-98', '--speed=1', '--strip', '--skip-if-larger', '--force', '--ext=.png'];
+if (spawnSync('pngquant', [...QUANT, ...taken]).error)
+  console.log('pngquant is not installed: they are large');
 console.log(`The pictures are in ${folder}`);

@@ -80,7 +80,13 @@ const run = createRoute({
     }) as object,
 });
 
-const inbox = createRoute({ getParentRoute: () => root, path: '/inbox', component: InboxPage });
+const inbox = createRoute({
+  getParentRoute: () => root,
+  path: '/inbox',
+  component: InboxPage,
+  validateSearch: (search: Record<string, unknown>): { order?: 'urgent' } =>
+    search['order'] === 'urgent' ? { order: 'urgent' } : {},
+});
 const agents = createRoute({ getParentRoute: () => root, path: '/agents', component: AgentsPage });
 const system = createRoute({ getParentRoute: () => root, path: '/system', component: SystemPage });
 

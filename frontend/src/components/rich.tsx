@@ -112,7 +112,7 @@ export function Table({ head, rows }: { head: ReactNode[]; rows: ReactNode[][] }
       tabIndex={0}
       className="w-fit max-w-full overflow-x-auto rounded-md border border-line"
     >
-      <table className="text-left text-sm">
+      <table className="w-max text-left text-sm">
         <thead>
           <tr className="border-b border-line bg-sunken text-muted">
             {head.map((cell, at) => (

@@ -11,9 +11,9 @@ export interface Window {
 }
 
 /** Rows beyond the edges of the screen, so that none is missing while it is scrolled to. */
-const SPARE_ROWS = 12;
+const SPARE_ROWS = 6;
 /** The window moves by so many rows at a time: less often is less work. */
-const STEP_ROWS = 6;
+const STEP_ROWS = 4;
 
 /** Which of `count` rows are near the screen, where the list begins `top` pixels below its upper edge. */
 export function windowOf(count: number, row_px: number, top: number, screen_px: number): Window {

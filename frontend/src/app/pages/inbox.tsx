@@ -1,25 +1,44 @@
 import { useQuery } from '@tanstack/react-query';
+import { getRouteApi } from '@tanstack/react-router';
 import { Bell, BellOff } from 'lucide-react';
 import { Button } from '@/components/button';
 import { Loading, Page } from '@/components/page';
 import { ProblemNotice } from '@/components/problem';
+import { Tabs } from '@/components/tabs';
 import { inboxQuery } from '@/features/inbox/api/inbox';
 import { InboxList } from '@/features/inbox/components/inbox-list';
 import { setNotifying, useNotifying } from '@/features/inbox/notify';
+import { ORDERS } from '@/features/inbox/order';
 import { useStops } from '@/lib/stops';
 
+const route = getRouteApi('/inbox');
+
 export function InboxPage() {
+  const { order = 'oldest' } = route.useSearch();
   const { data, error, refetch } = useQuery(inboxQuery);
   useStops();
   return (
     <Page
       title="Inbox"
-      lead="Questions and unknown outcomes of all runs, the longest waiting first."
+      lead="Questions and unknown outcomes of all runs."
       width="narrow"
       actions={<NotifyButton />}
     >
       {error && <ProblemNotice error={error} retry={() => void refetch()} />}
-      {data ? <InboxList items={data.items} /> : !error && <Loading />}
+      {data && data.items.length > 1 && (
+        <div className="border-b border-line">
+          <Tabs
+            label="In which order"
+            current={order}
+            tabs={ORDERS.map(({ key, label }) => ({
+              key,
+              label,
+              search: { order: key === 'oldest' ? undefined : key },
+            }))}
+          />
+        </div>
+      )}
+      {data ? <InboxList items={data.items} order={order} /> : !error && <Loading />}
     </Page>
   );
 }

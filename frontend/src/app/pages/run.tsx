@@ -110,7 +110,7 @@ function OneRun({ id }: { id: string }) {
       </div>
       {event !== undefined && (
         <Suspense>
-          <Inspector runId={id} timeline={stream.timeline} lost={lost} id={event} version={run.version} />
+          <Inspector run={run} timeline={stream.timeline} lost={lost} id={event} />
         </Suspense>
       )}
     </div>

@@ -84,10 +84,14 @@ function RunList({ filter }: { filter: RunFilter }) {
 function useChosen(rows: Row[]): [string[], Chosen, () => void] {
   const [ids, setIds] = useState<ReadonlySet<string>>(new Set());
   const last = useRef<string | null>(null);
+  // Rows come and change while somebody scrolls; what can be done with them stays the same, and so do the rows drawn.
+  const known = useRef(rows);
+  known.current = rows;
   const chosen = useMemo(
     () => ({
       ids,
       toggle(at: number, isRange: boolean) {
+        const rows = known.current;
         const id = rows[at]?.id;
         if (id === undefined) return;
         const next = new Set(ids);
@@ -99,10 +103,11 @@ function useChosen(rows: Row[]): [string[], Chosen, () => void] {
         setIds(next);
       },
       toggleAll() {
+        const rows = known.current;
         setIds(ids.size >= rows.length ? new Set() : new Set(rows.map((row) => row.id)));
       },
     }),
-    [ids, rows],
+    [ids],
   );
   return [[...ids], chosen, () => setIds(new Set())];
 }

@@ -165,3 +165,26 @@ it('lists the longest waiting first, and counts them in navigation and title', a
   expect(order).toEqual(['Older', 'Younger']);
   expect(screen.getByLabelText('2 waiting')).toBeInTheDocument();
 });
+
+it('shows the longest waiting first, or what is most urgent, as the URL says', async () => {
+  const at = (minute: number, text: string, question: InboxItem['question']) =>
+    itemOf({ ...question, id: text, text }, { asked_at: `2026-01-01T10:0${minute}:00.000Z` });
+  const items = [
+    at(2, 'stuck', { ...QUESTION, stuck: 'tool_errors' }),
+    at(3, 'unknown', UNKNOWN),
+    at(1, 'second question', QUESTION),
+    at(0, 'first question', QUESTION),
+  ];
+  serve({ 'GET /v1/inbox': () => ({ body: { items } }) });
+  const { router } = openPage('/inbox');
+  const shown = () =>
+    screen.getAllByText(/^(stuck|unknown|(first|second) question)$/).map((one) => one.textContent);
+  await screen.findByText('stuck');
+  expect(shown()).toEqual(['first question', 'second question', 'stuck', 'unknown']);
+  await userEvent.click(screen.getByRole('link', { name: 'Most urgent first' }));
+  await waitFor(() => expect(shown()).toEqual(['unknown', 'stuck', 'first question', 'second question']));
+  expect(router.state.location.searchStr).toBe('?order=urgent');
+  await userEvent.click(screen.getByRole('link', { name: 'Oldest first' }));
+  await waitFor(() => expect(shown()[0]).toBe('first question'));
+  expect(router.state.location.searchStr).toBe('');
+});

@@ -139,7 +139,7 @@ export function withLost(
 }
 
 /** Which worker held the run under which epoch, as far as it was recorded. */
-function holdersOf(events: RunEvent[], lost: LostAttempt[]): Map<number, string> {
+export function holdersOf(events: RunEvent[], lost: LostAttempt[]): Map<number, string> {
   const holders = new Map(lost.map(({ epoch, worker }) => [epoch, worker]));
   for (const event of events) {
     if (event.type === 'tool_started') holders.set(event.data.epoch, event.data.worker);

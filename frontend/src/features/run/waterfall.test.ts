@@ -64,3 +64,20 @@ it('draws an hour of waiting short, and keeps the order of times', () => {
   expect([...places].sort((a, b) => a - b)).toEqual(places);
   expect(scale.at(4_600_000)).toBe(1);
 });
+
+it('finds the place of each of thousands', () => {
+  const spans = Array.from({ length: 2_000 }, (_, place) => ({
+    kind: 'tool' as const,
+    label: '',
+    event: place + 1,
+    from_ms: place * 10,
+    to_ms: place * 10 + 10,
+    isOpen: false,
+  }));
+  const { at } = scaleOf(spans, 0, 20_000);
+  for (const { from_ms, to_ms } of spans) {
+    expect(at(from_ms)).toBeCloseTo(from_ms / 20_000, 9);
+    expect(at((from_ms + to_ms) / 2)).toBeCloseTo((from_ms + 5) / 20_000, 9);
+  }
+  expect([at(-5), at(20_001)]).toEqual([0, 1]);
+});

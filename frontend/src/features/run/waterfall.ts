@@ -108,7 +108,7 @@ export function scaleOf(spans: Span[], begin_ms: number, end_ms: number): Scale 
   });
   const all_ms = drawn_ms || 1;
   const at = (ms: number) => {
-    const found = placed.find(({ to_ms }) => ms <= to_ms) ?? placed.at(-1);
+    const found = placed[firstEndingAfter(placed, ms)] ?? placed.at(-1);
     if (!found) return 0;
     const share = (ms - found.from_ms) / Math.max(1, found.to_ms - found.from_ms);
     return Math.min(
@@ -124,4 +124,16 @@ export function scaleOf(spans: Span[], begin_ms: number, end_ms: number): Scale 
       ms: to_ms - from_ms,
     }));
   return { at, gaps };
+}
+
+/** The place of the first stretch that ends at `ms` or later: they follow each other, and there may be thousands. */
+function firstEndingAfter(stretches: { to_ms: number }[], ms: number): number {
+  let low = 0;
+  let high = stretches.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((stretches[middle]?.to_ms ?? ms) < ms) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

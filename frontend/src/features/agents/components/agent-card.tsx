@@ -47,7 +47,11 @@ export function AgentCard({
     >
       <div className="grid min-w-0 gap-5 lg:grid-cols-[minmax(0,1fr)_minmax(0,1fr)]">
         <div className="flex min-w-0 flex-col gap-4">
-          {agent.description && <p className="text-muted">{agent.description}</p>}
+          {agent.description && (
+            <div className="text-muted">
+              <Prose text={agent.description} />
+            </div>
+          )}
           <Facts
             facts={[
               [

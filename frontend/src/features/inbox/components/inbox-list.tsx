@@ -6,13 +6,14 @@ import { Card, Notice } from '@/components/card';
 import { Empty } from '@/components/page';
 import { Ago } from '@/components/time';
 import { oneLine } from '@/lib/untrusted';
+import { type Order, ordered } from '../order';
 import { titleOf } from '../title';
 import { QuestionForm, type Said } from './question-form';
 import { RunTail } from './run-tail';
 import { SaidNotice } from './said-notice';
 
-/** Every open question and unknown outcome, the longest waiting first, each to be answered where it stands. */
-export function InboxList({ items }: { items: InboxItem[] }) {
+/** Every open question and unknown outcome, each to be answered where it stands. */
+export function InboxList({ items, order }: { items: InboxItem[]; order: Order }) {
   const [said, setSaid] = useState<Said | null>(null);
   const onSaid = useCallback((next: Said) => {
     setSaid(next);
@@ -21,7 +22,6 @@ export function InboxList({ items }: { items: InboxItem[] }) {
       requestAnimationFrame(() => document.querySelector<HTMLElement>('main [data-stop]')?.focus());
   }, []);
   const open = items.filter(({ question }) => question.id !== said?.questionId);
-  const oldestFirst = [...open].sort((a, b) => a.asked_at.localeCompare(b.asked_at));
   return (
     <>
       {said && <SaidNotice said={said} link={<RunLink runId={said.runId} />} />}
@@ -32,7 +32,7 @@ export function InboxList({ items }: { items: InboxItem[] }) {
           </Empty>
         </Card>
       )}
-      {oldestFirst.map((item) => (
+      {ordered(open, order).map((item) => (
         <InboxEntry key={item.question.id} item={item} onSaid={onSaid} />
       ))}
     </>

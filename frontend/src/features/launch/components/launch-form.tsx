@@ -5,6 +5,7 @@ import { Button } from '@/components/button';
 import { Key } from '@/components/facts';
 import { Field, Select, TextArea } from '@/components/field';
 import { ProblemNotice } from '@/components/problem';
+import { oneLine } from '@/lib/untrusted';
 import { useLaunch } from '../api/launch';
 
 interface LaunchFormProps {
@@ -57,7 +58,7 @@ export function LaunchForm({ agents, defaultAgent, examples, onLaunched }: Launc
               <AgentPicker agents={agents} agent={agent} onChoose={setChosen} />
             </span>
             <span className="truncate text-xs text-muted max-md:hidden">
-              {agents.find(({ name }) => name === agent)?.description}
+              {oneLine(agents.find(({ name }) => name === agent)?.description ?? '')}
             </span>
           </div>
           <div className="flex shrink-0 items-center gap-3">

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { ChevronLeft, ChevronRight, ShieldCheck, TriangleAlert } from 'lucide-react';
 import { type ReactNode, useState } from 'react';
-import type { LostAttempt } from '@/api/types';
+import type { LostAttempt, Run } from '@/api/types';
 import { Button } from '@/components/button';
 import { Notice } from '@/components/card';
 import { CopyButton } from '@/components/copy';
@@ -20,22 +20,22 @@ import { exactTime } from '@/lib/time';
 import { oneLine } from '@/lib/untrusted';
 import type { RunEvent } from '../api/events';
 import { promptQuery } from '../api/prompt';
+import { carriedBy } from '../carried';
 import type { Call, Timeline } from '../timeline';
 
 interface InspectorProps {
-  runId: string;
+  run: Run;
   timeline: Timeline;
   lost: LostAttempt[];
   id: number;
-  version: number;
 }
 
 /**
  * One event with all that is known of it, its neighbours a press away. The URL names it, so that it may be asked for
- * before the story has come: `version`, the number of the run's last event, tells one that is on its way from one that is
+ * before the story has come: the run's version, the number of its last event, tells one that is on its way from one that is
  * not.
  */
-export function Inspector({ runId, timeline, lost, id, version }: InspectorProps) {
+export function Inspector({ run, timeline, lost, id }: InspectorProps) {
   const navigate = useNavigate();
   const { events } = timeline;
   const event = events[id - 1];
@@ -64,16 +64,16 @@ export function Inspector({ runId, timeline, lost, id, version }: InspectorProps
       </div>
       {event ? (
         <div key={id} className="flex flex-col gap-4">
-          <Facts facts={factsOf(event, timeline, lost)} />
+          <Facts facts={factsOf(event, timeline, lost, run)} />
           <Shown event={event} timeline={timeline} />
-          {event.type === 'model_replied' && <Prompt runId={runId} event={id} />}
+          {event.type === 'model_replied' && <Prompt runId={run.id} event={id} />}
           <Part title="As recorded">
             <Json text={jsonText(event.data)} lines_max={event.type === 'model_replied' ? 16 : 60} />
           </Part>
         </div>
       ) : (
         <p className="text-muted">
-          {id <= version ? `Reading event ${id} …` : `This run has no event ${id} yet.`}
+          {id <= run.version ? `Reading event ${id} …` : `This run has no event ${id} yet.`}
         </p>
       )}
     </Dialog>
@@ -208,11 +208,12 @@ function callOf(event: RunEvent, { entries }: Timeline): Call | undefined {
   return undefined;
 }
 
-function factsOf(event: RunEvent, timeline: Timeline, lost: LostAttempt[]): [string, ReactNode][] {
+function factsOf(event: RunEvent, timeline: Timeline, lost: LostAttempt[], run: Run): [string, ReactNode][] {
   const facts: [string, ReactNode][] = [
     ['What', <code key="t">{event.type}</code>],
     ['When', exactTime(event.at)],
     ['Format', `v${event.v}`],
+    ...whoFacts(event, timeline, lost, run),
   ];
   const call = callOf(event, timeline);
   if (call) {
@@ -235,10 +236,10 @@ function factsOf(event: RunEvent, timeline: Timeline, lost: LostAttempt[]): [str
     ]);
   }
   if (event.type === 'tool_returned' || event.type === 'tool_failed') {
-    facts.push(['Took', <Took key="d" ms={event.data.took_ms} />], ['Attempt', event.data.attempt]);
+    facts.push(['Took', <Took key="d" ms={event.data.took_ms} />]);
   }
   if (event.type === 'model_replied') {
-    const { request, model, usage, attempt } = event.data;
+    const { request, model, usage } = event.data;
     facts.push(
       ['Model', <Untrusted key="m" text={model} />],
       ['Asked over', request.api],
@@ -251,10 +252,9 @@ function factsOf(event: RunEvent, timeline: Timeline, lost: LostAttempt[]): [str
         </code>,
       ],
       ['Tokens', `${usage.input_tokens} in, ${usage.output_tokens} out`],
-      ['Attempt', `${attempt}, with ${request.tries} ${request.tries === 1 ? 'try' : 'tries'}`],
+      ['Tries', request.tries],
     );
   }
-  if (event.type === 'tool_started') facts.push(['Attempt', event.data.attempt]);
   const before = lost.filter(({ version }) => version === event.id - 1);
   if (before.length > 0) {
     facts.push([
@@ -263,4 +263,20 @@ function factsOf(event: RunEvent, timeline: Timeline, lost: LostAttempt[]): [str
     ]);
   }
   return facts;
+}
+
+/** Which worker it was, and at which attempt; where nothing tells, that is said too. */
+function whoFacts(
+  event: RunEvent,
+  { events }: Timeline,
+  lost: LostAttempt[],
+  run: Run,
+): [string, ReactNode][] {
+  const carried = carriedBy(event, events, lost, run);
+  if (carried.by === 'server') return [['Worker', 'none: the server took it down when it was asked for']];
+  const { worker } = carried;
+  return [
+    ['Worker', worker === null ? 'not recorded for this event' : <code key="who">{oneLine(worker)}</code>],
+    ['Attempt', 'attempt' in event.data ? event.data.attempt : 'not recorded for this event'],
+  ];
 }

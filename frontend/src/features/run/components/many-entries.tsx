@@ -1,15 +1,15 @@
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import { type ReactNode, useLayoutEffect, useRef, useState } from 'react';
 
-/** About how high an entry is, before it was seen. */
-const ENTRY_PX = 92;
-
 /** A list in the list, as high as all its entries, of which those near the screen are drawn. */
 export function ManyEntries({
   keys,
+  height_px,
   children,
 }: {
   keys: (string | number)[];
+  /** About how high an entry is, before it was seen: the nearer, the less is laid out twice. */
+  height_px: (at: number) => number;
   children: (at: number) => ReactNode;
 }) {
   const list = useRef<HTMLOListElement>(null);
@@ -24,10 +24,10 @@ export function ManyEntries({
   }, []);
   const virtual = useWindowVirtualizer({
     count: keys.length,
-    estimateSize: () => ENTRY_PX,
+    estimateSize: height_px,
     getItemKey: (index) => keys[index] ?? index,
     gap: 16,
-    overscan: 6,
+    overscan: 2,
     scrollMargin: top,
   });
   return (

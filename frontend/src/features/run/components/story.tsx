@@ -59,16 +59,23 @@ export function Story({
   if (!timeline.launched_at) return <Loading />;
   const isAdvancing = run?.status === 'running' && run.owner !== null;
   const front = isAdvancing ? run.pending[0]?.id : undefined;
+  const isLong = entries.length > ENTRIES_PLAIN_MAX;
   return (
-    <ol className="relative flex flex-col gap-4 before:absolute before:top-3 before:bottom-3 before:left-3 before:w-px before:bg-line">
+    <ol
+      className={clsx(
+        'relative flex flex-col gap-4 before:absolute before:top-3 before:bottom-3 before:left-3 before:w-px before:bg-line',
+        // In a long one each entry is measured, which needs its own height.
+        !isLong && '*:lazy-paint',
+      )}
+    >
       <Place icon={<Rocket aria-hidden />} ink="text-muted">
         <Line at={timeline.launched_at} id={1}>
           Launched <span className="font-medium">{timeline.agent}</span>
         </Line>
       </Place>
-      {entries.length > ENTRIES_PLAIN_MAX ? (
+      {isLong ? (
         <Suspense fallback={<li className="h-screen" />}>
-          <ManyEntries keys={entries.map(keyOf)}>
+          <ManyEntries keys={entries.map(keyOf)} height_px={(at) => heightOf(entries[at] as Entry | Lost)}>
             {(at) => <EntryPlace entry={entries[at] as Entry | Lost} front={front} />}
           </ManyEntries>
         </Suspense>
@@ -81,6 +88,12 @@ export function Story({
 }
 
 const keyOf = (entry: Entry | Lost) => (entry.kind === 'lost' ? `lost-${entry.attempt.epoch}` : entry.id);
+
+/** About how high an entry is drawn: a line, a paragraph of text, a box of calls that fit on one line each. */
+function heightOf(entry: Entry | Lost): number {
+  const calls = 'calls' in entry ? entry.calls.length : 0;
+  return 24 + ('text' in entry && entry.text ? 46 : 0) + (calls > 0 ? 8 + 38 * calls : 0);
+}
 
 function EntryPlace({ entry, front }: { entry: Entry | Lost; front: string | undefined }) {
   switch (entry.kind) {
@@ -97,7 +110,7 @@ function EntryPlace({ entry, front }: { entry: Entry | Lost; front: string | und
 
 function Place({ icon, ink, children }: { icon: ReactNode; ink: string; children: ReactNode }) {
   return (
-    <li className="lazy-paint relative min-w-0 pl-9">
+    <li className="relative min-w-0 pl-9">
       <span
         className={clsx(
           'absolute top-0 left-0 flex size-6 items-center justify-center rounded-full border border-line bg-surface [&>svg]:size-3.5',

@@ -1,10 +1,10 @@
-import { Link } from '@tanstack/react-router';
 import clsx from 'clsx';
 import { Hourglass } from 'lucide-react';
-import { useMemo, useRef } from 'react';
+import { memo, useMemo, useRef } from 'react';
 import type { LostAttempt, Run } from '@/api/types';
 import { Card } from '@/components/card';
 import { Empty, Loading } from '@/components/page';
+import { RowLink } from '@/components/row-link';
 import { Untrusted } from '@/components/text';
 import { useNow } from '@/lib/now';
 import { duration } from '@/lib/time';
@@ -72,7 +72,7 @@ export function Waterfall({ timeline, run, lost }: { timeline: Timeline; run: Ru
 }
 
 /** How much of each kind there was, as the legend. */
-function Totals({ spans }: { spans: Span[] }) {
+const Totals = memo(function Totals({ spans }: { spans: Span[] }) {
   const sums = new Map<SpanKind, number>();
   for (const { kind, from_ms, to_ms } of spans) sums.set(kind, (sums.get(kind) ?? 0) + to_ms - from_ms);
   return (
@@ -85,7 +85,7 @@ function Totals({ spans }: { spans: Span[] }) {
       ))}
     </ul>
   );
-}
+});
 
 const percent = (share: number) => `${(share * 100).toFixed(3)}%`;
 /** Where the bars are, beside their names. */
@@ -105,16 +105,14 @@ function Gaps({ scale }: { scale: Scale }) {
   );
 }
 
-function Row({ span, scale, place }: { span: Span; scale: Scale; place: number }) {
+const Row = memo(function Row({ span, scale, place }: { span: Span; scale: Scale; place: number }) {
   const left = scale.at(span.from_ms);
   const width = Math.max(0.004, scale.at(span.to_ms) - left);
   const took = duration(span.to_ms - span.from_ms);
   return (
     <li className="relative h-7 hover:bg-hover/60" data-span={span.kind}>
-      <Link
-        to="."
-        search={((before: Record<string, string>) => ({ ...before, event: String(span.event) })) as never}
-        resetScroll={false}
+      <RowLink
+        to={{ event: span.event }}
         className="absolute inset-0 flex items-center px-4 text-xs"
         data-row={place}
       >
@@ -123,7 +121,7 @@ function Row({ span, scale, place }: { span: Span; scale: Scale; place: number }
         </span>
         <span className="sr-only">{`${KINDS[span.kind].name}${span.isOpen ? ', so far' : ''}`}</span>
         <span className="ml-auto w-14 text-right text-muted tabular-nums">{took}</span>
-      </Link>
+      </RowLink>
       <span aria-hidden className={clsx(TRACK, 'pointer-events-none')}>
         <span
           className={clsx(
@@ -139,4 +137,4 @@ function Row({ span, scale, place }: { span: Span; scale: Scale; place: number }
       </span>
     </li>
   );
-}
+});

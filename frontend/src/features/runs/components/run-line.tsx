@@ -1,5 +1,5 @@
-import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import { RowLink } from '@/components/row-link';
 import { StatusIcon, StatusWord } from '@/components/status';
 import { Ago } from '@/components/time';
 import { oneLine } from '@/lib/untrusted';
@@ -28,14 +28,13 @@ export function RunLine({ row, aside }: { row: Row; aside?: ReactNode }) {
 export function RunLink({ row }: { row: Row }) {
   const task = oneLine(row.task);
   return (
-    <Link
-      to="/runs/$id"
-      params={{ id: row.id }}
+    <RowLink
+      to={{ path: `/runs/${row.id}` }}
       title={task}
       data-stop
       className="block truncate font-medium after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-accent"
     >
       {task === '' ? '(no task)' : task}
-    </Link>
+    </RowLink>
   );
 }

@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useRef } from 'react';
+import { memo, useEffect, useRef } from 'react';
 import { StatusBadge } from '@/components/status';
 import { Ago, Lasting } from '@/components/time';
 import { useMedia } from '@/lib/media';
@@ -74,13 +74,7 @@ function WideTable(props: TableProps) {
       <tbody ref={list}>
         {before > 0 && <Room px={before} />}
         {rows.slice(from, to).map((row, place) => (
-          <TableRow key={row.id} row={row} index={from + place + 2}>
-            <Box
-              label={`Choose ${oneLine(row.task)}`}
-              isOn={chosen.ids.has(row.id)}
-              onToggle={(isRange) => chosen.toggle(from + place, isRange)}
-            />
-          </TableRow>
+          <TableRow key={row.id} row={row} at={from + place} chosen={chosen} />
         ))}
         {after > 0 && <Room px={after} />}
       </tbody>
@@ -88,20 +82,22 @@ function WideTable(props: TableProps) {
   );
 }
 
-/** As high as the rows that are not drawn. */
+/** As high as the rows that are not drawn. One cell: a span over columns that a narrow screen hides would make room for them. */
 const Room = ({ px }: { px: number }) => (
   <tr aria-hidden>
-    <td colSpan={COLUMNS.length + 1} style={{ height: px }} />
+    <td style={{ height: px }} />
   </tr>
 );
 
-function TableRow({ row, index, children }: { row: Row; index: number; children: ReactNode }) {
+const TableRow = memo(function TableRow({ row, at, chosen }: RowProps) {
   return (
     <tr
-      aria-rowindex={index}
+      aria-rowindex={at + 2}
       className="relative h-[41px] border-b border-line last:border-b-0 hover:bg-hover"
     >
-      <td className="pl-4">{children}</td>
+      <td className="pl-4">
+        <RowBox row={row} at={at} chosen={chosen} />
+      </td>
       <td className="px-2">
         <StatusBadge status={row.status} />
       </td>
@@ -124,7 +120,7 @@ function TableRow({ row, index, children }: { row: Row; index: number; children:
       </td>
     </tr>
   );
-}
+});
 
 function Lines(props: TableProps) {
   const { rows, chosen } = props;
@@ -133,22 +129,27 @@ function Lines(props: TableProps) {
     <ul ref={list} className="divide-y divide-line">
       {before > 0 && <li aria-hidden style={{ height: before }} />}
       {rows.slice(from, to).map((row, place) => (
-        <RunLine
-          key={row.id}
-          row={row}
-          aside={
-            <Box
-              label={`Choose ${oneLine(row.task)}`}
-              isOn={chosen.ids.has(row.id)}
-              onToggle={(isRange) => chosen.toggle(from + place, isRange)}
-            />
-          }
-        />
+        <RunLine key={row.id} row={row} aside={<RowBox row={row} at={from + place} chosen={chosen} />} />
       ))}
       {after > 0 && <li aria-hidden style={{ height: after }} />}
     </ul>
   );
 }
+
+interface RowProps {
+  row: Row;
+  /** Its place in the list. */
+  at: number;
+  chosen: Chosen;
+}
+
+const RowBox = ({ row, at, chosen }: RowProps) => (
+  <Box
+    label={`Choose ${oneLine(row.task)}`}
+    isOn={chosen.ids.has(row.id)}
+    onToggle={(isRange) => chosen.toggle(at, isRange)}
+  />
+);
 
 /** A box to choose a row; above the link that covers the row. */
 function Box({

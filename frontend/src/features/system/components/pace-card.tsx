@@ -56,6 +56,11 @@ function Counted({ name, value, isBad = false }: { name: string; value: string; 
 
 const HEIGHT = 40;
 
+/** From the ground up, in the column of its minute. */
+const Bar = ({ place, height, fill }: { place: number; height: number; fill: string }) => (
+  <rect x={place * 10 + 1} width="8" y={HEIGHT - height} height={height} className={fill} />
+);
+
 function Bars({ pace }: { pace: Pace }) {
   const most = Math.max(1, ...pace.minutes.map(({ ended }) => ended));
   const height = (runs: number) => (runs === 0 ? 0 : Math.max(1.5, (runs / most) * HEIGHT));
@@ -73,20 +78,8 @@ function Bars({ pace }: { pace: Pace }) {
         {pace.minutes.map(({ at_ms, ended, failed }, place) => (
           <g key={at_ms}>
             <title>{`${clockTime(new Date(at_ms).toISOString())}: ${ended} ended, ${failed} of them failed`}</title>
-            <rect
-              x={place * 10 + 1}
-              width="8"
-              y={HEIGHT - height(ended)}
-              height={height(ended)}
-              className="fill-run/70"
-            />
-            <rect
-              x={place * 10 + 1}
-              width="8"
-              y={HEIGHT - height(failed)}
-              height={height(failed)}
-              className="fill-bad"
-            />
+            <Bar place={place} height={height(ended)} fill="fill-run/70" />
+            <Bar place={place} height={height(failed)} fill="fill-bad" />
           </g>
         ))}
       </svg>

@@ -61,11 +61,11 @@ function Held({ worker }: { worker: Worker }) {
   return (
     <ul aria-label={`What ${worker.id} does`} className="mt-1.5 flex flex-col gap-0.5">
       {runs.map((run) => (
-        <li key={run.id} className="flex min-w-0 items-baseline gap-2 text-xs">
+        <li key={run.id} className="flex min-w-0 items-baseline gap-x-2 text-xs max-sm:flex-col">
           <Link
             to={'/runs/$id' as never}
             params={{ id: run.id } as never}
-            className="min-w-0 truncate text-ink hover:underline"
+            className="max-w-full min-w-0 truncate text-ink hover:underline"
           >
             {oneLine(run.task) || run.id}
           </Link>
