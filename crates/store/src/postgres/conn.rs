@@ -121,6 +121,17 @@ impl Pool {
         Self { config, idle: Arc::default(), places: Arc::new(tokio::sync::Semaphore::new(READERS_MAX)) }
     }
 
+    /// Uses a connection of its own, for as long as it takes.
+    pub(super) async fn long<T>(
+        &self,
+        look: impl AsyncFnOnce(&Conn) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let conn = Conn::open(&self.config).await?;
+        conn.batch("SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+            .await?;
+        look(&conn).await
+    }
+
     /// Reads with a connection that is kept where nothing went wrong with it.
     pub(super) async fn read<T>(
         &self,

@@ -10,6 +10,7 @@ mod death;
 mod fault;
 mod floor;
 mod launch;
+mod moving;
 mod notify;
 mod open;
 mod output;
@@ -35,6 +36,8 @@ use notify::Notifier;
 use open::Server;
 use queue_bound::QueueBound;
 use writer::{Terms, Writer};
+
+use crate::moving::{REFUSAL, Stage};
 
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
@@ -68,9 +71,15 @@ impl PostgresStore {
     /// Connects to the database at `url` (`postgres://USER:PASSWORD@HOST/DATABASE`) and brings its schema up to date.
     ///
     /// # Errors
-    /// [`Error::Unusable`] when the URL or the schema is not one we know; [`Error::Unavailable`] when the server cannot
-    /// be reached or does not take writes.
+    /// [`Error::Unusable`] when the URL or the schema is not one we know, or when its runs were moved;
+    /// [`Error::Unavailable`] when the server cannot be reached or does not take writes.
     pub async fn open(url: &str, options: PostgresOptions, clock: Clock) -> Result<Self, Error> {
+        let store = Self::open_anyhow(url, options, clock).await?;
+        store.check_not_moved(url).await?;
+        Ok(store)
+    }
+
+    async fn open_anyhow(url: &str, options: PostgresOptions, clock: Clock) -> Result<Self, Error> {
         let PostgresOptions { waiting_max, lock_dir, password } = options;
         let mut config = open::config_in(url)?;
         if let Some(password) = password {
@@ -169,9 +178,12 @@ impl Store for PostgresStore {
 
     async fn readiness(&self) -> Readiness {
         let written = self.writer.write(worker::Probe).await;
+        let stage = self.pool.read(async |conn| moving::stage(conn).await).await;
+        let is_closed = matches!(stage, Ok(Some(Stage::Closed | Stage::Done)));
         Readiness {
             trouble: written
                 .err()
+                .or_else(|| is_closed.then(|| Error::Unavailable(REFUSAL.to_owned())))
                 .or_else(|| self.writer.trouble().map(Error::Unavailable))
                 .map(|e| e.to_string()),
             engine: "postgres",
@@ -251,6 +263,10 @@ impl Store for PostgresStore {
             self.recover(&LostWorker { id, expires_at_ms, why: Lost::LockFree, busy_with }).await?;
         }
         self.writer.write(death::Judge(death.clone())).await
+    }
+
+    async fn is_leaving(&self) -> Result<bool, Error> {
+        Ok(self.pool.read(async |conn| moving::stage(conn).await).await?.is_some())
     }
 
     async fn check(&self) -> Result<Vec<Check>, Error> {

@@ -7,7 +7,10 @@ use super::fault::{Fault, plain};
 use crate::Error;
 
 /// What makes a schema out of the one before; the schema's number is its place here, from 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_runs.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/postgres/0001_runs.sql"),
+    include_str!("../../migrations/postgres/0002_moves.sql"),
+];
 /// Whoever migrates holds this advisory lock: "PITN".
 const LOCK: i64 = 0x5049_544E;
 /// Older ones are out of support.
@@ -50,6 +53,11 @@ pub(super) async fn prepare(config: &Config) -> Result<Server, Error> {
     Ok(Server { version, schema: schema? })
 }
 
+/// The schema that this version writes.
+pub(super) fn newest_schema() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
 async fn setting(conn: &Conn, show: &'static str) -> Result<String, Fault> {
     Ok(conn.client().query_one(show, &[]).await?.get(0))
 }
@@ -59,7 +67,7 @@ async fn migrate(conn: &Conn) -> Result<u32, Error> {
         .await?;
     let row = conn.first("SELECT coalesce(max(number), 0) FROM piton_schema", &[]).await?;
     let before = row.map_or(0, |row| super::rows::small(row.get(0)));
-    let newest = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let newest = newest_schema();
     if before > newest + 1 {
         return Err(Error::Unusable(format!(
             "this database has schema {before}, and this version of Piton knows {newest}: use a newer Piton"

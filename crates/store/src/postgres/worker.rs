@@ -10,6 +10,11 @@ use crate::bell::Ring;
 use crate::launching::KEY_LIFE_MS;
 use crate::{LostWorker, WorkerRow};
 
+/// Gives each run a job that is owed one; `$1` is now.
+pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
+                                       SELECT id, 'step', tenant, priority, $1, $1 FROM runs \
+                                       WHERE status IN ('running', 'cancelling') AND owner IS NULL \
+                                       AND NOT EXISTS (SELECT FROM jobs WHERE jobs.run = runs.id) ON CONFLICT DO NOTHING";
 /// What became of an owner that has no row.
 const UNREGISTERED: &str = "it is not registered";
 
@@ -155,15 +160,7 @@ impl Transact for Sweep {
             for owner in &owners {
                 mended += free(conn, owner.get(0), now_ms, Some(UNREGISTERED)).await?;
             }
-            mended += conn
-                .execute(
-                    "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
-                     SELECT id, 'step', tenant, priority, $1, $1 FROM runs \
-                     WHERE status IN ('running', 'cancelling') AND owner IS NULL \
-                     AND NOT EXISTS (SELECT FROM jobs WHERE jobs.run = runs.id) ON CONFLICT DO NOTHING",
-                    &[&now_ms],
-                )
-                .await?;
+            mended += conn.execute(MISSING_JOBS, &[&now_ms]).await?;
             let forget = "DELETE FROM idempotency_keys WHERE created_at <= $1";
             conn.execute(forget, &[&(now_ms - KEY_LIFE_MS)]).await?;
             Ok((mended, (mended > 0).then_some(Ring::Job)))

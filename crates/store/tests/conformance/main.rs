@@ -38,6 +38,7 @@ mod steps;
 mod workers;
 
 mod differential;
+mod moving;
 
 mod bounds;
 mod costs;

@@ -17,6 +17,10 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
     pub(crate) async fn store(&self, waiting_max: u64, clock: &Clock) -> PostgresStore {
         let lock_dir = self.lock_dir.path().to_owned();
         let options = PostgresOptions { waiting_max, lock_dir, password: None };
