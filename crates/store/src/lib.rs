@@ -6,6 +6,7 @@
 mod bell;
 mod clock;
 mod error;
+mod examining;
 mod floor;
 mod judging;
 mod launching;

@@ -22,9 +22,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 pub(crate) use side::{Count, Listed, Mark, Side, Stage, Touched, Wanted, Way};
-pub(crate) use tables::{Column, FLEETING, Kind, Row, TABLES, Table, Value};
 #[cfg(test)]
 use tables::{AGENTS, LEFT_BEHIND};
+pub(crate) use tables::{Column, FLEETING, Kind, Row, TABLES, Table, Value};
 
 use crate::{Clock, Error, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore};
 
@@ -190,7 +190,9 @@ impl Move {
         let source = open_source(place).await?;
         let Some(mark) = source.mark(Way::To).await? else {
             let place = shown(&place.url);
-            return Err(Error::Unusable(format!("the runs of {place} were not moved anywhere: nothing to undo")));
+            return Err(Error::Unusable(format!(
+                "the runs of {place} were not moved anywhere: nothing to undo"
+            )));
         };
         source.unwatch().await?;
         Ok(mark.place)
@@ -262,10 +264,7 @@ impl Move {
     }
 
     /// Workers hand back what they hold; the source is closed; what is left is copied; the runs are the target's.
-    async fn switch(
-        &mut self,
-        tell: &mut (impl FnMut(Progress) + Send),
-    ) -> Result<(Duration, u64), Error> {
+    async fn switch(&mut self, tell: &mut (impl FnMut(Progress) + Send)) -> Result<(Duration, u64), Error> {
         let patience = Instant::now() + DRAIN;
         for _ in 0..TRIES {
             let held = self.drain(patience, tell).await?;
@@ -505,9 +504,10 @@ mod tests {
 
     fn assert_known(columns: &[(String, String)]) {
         for (table, column) in columns {
-            let is_moved = TABLES.iter().chain([&&AGENTS]).any(|moved| {
-                moved.name == table && moved.columns.iter().any(|moved| moved.name == column)
-            });
+            let is_moved = TABLES
+                .iter()
+                .chain([&&AGENTS])
+                .any(|moved| moved.name == table && moved.columns.iter().any(|moved| moved.name == column));
             let is_left =
                 LEFT_BEHIND.iter().any(|(left, _)| left == table || *left == format!("{table}.{column}"));
             assert!(is_moved != is_left, "{table}.{column}: add it to moving/tables.rs");

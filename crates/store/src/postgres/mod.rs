@@ -16,6 +16,7 @@ mod open;
 mod output;
 mod queue_bound;
 mod read;
+mod repair;
 mod rows;
 mod step;
 mod worker;
@@ -40,9 +41,9 @@ use writer::{Terms, Writer};
 use crate::moving::{REFUSAL, Stage};
 
 use crate::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow,
-    Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage,
+    RunRow, Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
 };
 
 #[derive(Debug, Clone)]
@@ -270,7 +271,7 @@ impl Store for PostgresStore {
     }
 
     async fn check(&self) -> Result<Vec<Check>, Error> {
-        Ok(self.pool.read(async |conn| check::check(conn).await).await?)
+        self.examine(&Examination::default()).await
     }
 
     fn bell(&self) -> &Bell {

@@ -111,7 +111,12 @@ fn page_sql(table: &Table, is_first: bool) -> String {
     )
 }
 
-async fn page(conn: &Conn, table: &Table, wanted: &Wanted, sql: &tokio_postgres::Statement) -> Result<Vec<Row>, Fault> {
+async fn page(
+    conn: &Conn,
+    table: &Table,
+    wanted: &Wanted,
+    sql: &tokio_postgres::Statement,
+) -> Result<Vec<Row>, Fault> {
     let mut params: Vec<&(dyn ToSql + Sync)> = vec![&wanted.of];
     for value in wanted.after.iter().flatten() {
         params.push(match value {
@@ -179,11 +184,10 @@ async fn insert(conn: &Conn, table: &Table, rows: &[Row]) -> Result<(), Fault> {
     let mut params: Vec<Box<dyn ToSql + Sync + Send>> =
         table.columns.iter().enumerate().map(|(at, column)| array(rows, at, column.kind)).collect();
     let (mut names, mut given) = (table.names(), table.names());
-    let mut selected: Vec<String> = table.columns.iter().map(|column| column.kind.write(column.name)).collect();
-    let mut arrays: Vec<String> = (1..)
-        .zip(table.columns)
-        .map(|(n, column)| format!("${n}::{}[]", column.kind.travels_as()))
-        .collect();
+    let mut selected: Vec<String> =
+        table.columns.iter().map(|column| column.kind.write(column.name)).collect();
+    let mut arrays: Vec<String> =
+        (1..).zip(table.columns).map(|(n, column)| format!("${n}::{}[]", column.kind.travels_as())).collect();
     let mut on_conflict = table.on_conflict();
     if let Some(labels) = table.columns.iter().position(|column| column.name == "labels") {
         params.push(Box::new(pairs(rows, labels)?));
@@ -191,7 +195,8 @@ async fn insert(conn: &Conn, table: &Table, rows: &[Row]) -> Result<(), Fault> {
         given.push_str(", pairs");
         names.push_str(", label_pairs, asked_at");
         selected.push("ARRAY(SELECT json_array_elements_text(pairs::json))".to_owned());
-        selected.push("CASE WHEN status IN ('waiting_human_input', 'undecided') THEN updated_at END".to_owned());
+        selected
+            .push("CASE WHEN status IN ('waiting_human_input', 'undecided') THEN updated_at END".to_owned());
         on_conflict.push_str(", asked_at = excluded.asked_at");
     }
     let sql = format!(
@@ -225,14 +230,16 @@ impl Side for PostgresStore {
     async fn count(&self) -> Result<Count, Error> {
         let sql = "SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM idempotency_keys)";
         let row = self.pool.long(async |conn| conn.first(sql, &[]).await).await?;
-        Ok(row.map_or_else(Count::default, |row| Count { runs: unsigned(row.get(0)), keys: unsigned(row.get(1)) }))
+        Ok(row.map_or_else(Count::default, |row| Count {
+            runs: unsigned(row.get(0)),
+            keys: unsigned(row.get(1)),
+        }))
     }
 
     async fn runs_after(&self, after: &str, limit: u32) -> Result<Vec<Listed>, Error> {
         let after = if after.is_empty() { "00000000-0000-0000-0000-000000000000" } else { after };
         let sql = "SELECT id::text, version FROM runs WHERE id > $1::text::uuid ORDER BY id LIMIT $2";
-        let rows =
-            self.pool.read(async |conn| conn.query(sql, &[&after, &i64::from(limit)]).await).await?;
+        let rows = self.pool.read(async |conn| conn.query(sql, &[&after, &i64::from(limit)]).await).await?;
         Ok(rows.iter().map(|row| Listed { run: row.get(0), version: unsigned(row.get(1)) }).collect())
     }
 
@@ -240,9 +247,9 @@ impl Side for PostgresStore {
         let read = async |conn: &Conn| {
             let first = conn.client().prepare(&page_sql(table, true)).await?;
             let next = conn.client().prepare(&page_sql(table, false)).await?;
-            let pages = wanted.iter().map(|wanted| {
-                page(conn, table, wanted, if wanted.after.is_some() { &next } else { &first })
-            });
+            let pages = wanted
+                .iter()
+                .map(|wanted| page(conn, table, wanted, if wanted.after.is_some() { &next } else { &first }));
             try_join_all(pages).await
         };
         Ok(self.pool.read(read).await?)
@@ -257,7 +264,8 @@ impl Side for PostgresStore {
             )
             .await?;
             // Without holding up those who write meanwhile.
-            conn.batch("CREATE INDEX CONCURRENTLY IF NOT EXISTS moves_keys ON idempotency_keys (run)").await?;
+            conn.batch("CREATE INDEX CONCURRENTLY IF NOT EXISTS moves_keys ON idempotency_keys (run)")
+                .await?;
             conn.batch(&format!(
                 "CREATE OR REPLACE FUNCTION moves_touch() RETURNS trigger LANGUAGE plpgsql AS $$ \
                  DECLARE touched uuid; \
@@ -275,7 +283,8 @@ impl Side for PostgresStore {
             .await?;
             for table in WATCHED {
                 // One transaction each: who waits for one table holds no other.
-                let known = "SELECT FROM pg_trigger WHERE tgrelid = $1::text::regclass AND tgname = 'moves_touch'";
+                let known =
+                    "SELECT FROM pg_trigger WHERE tgrelid = $1::text::regclass AND tgname = 'moves_touch'";
                 if conn.first(known, &[&table]).await?.is_none() {
                     conn.batch(&format!(
                         "CREATE TRIGGER moves_touch AFTER INSERT OR UPDATE OR DELETE ON {table} \
@@ -344,8 +353,10 @@ impl Side for PostgresStore {
     async fn leave(&self) -> Result<bool, Error> {
         let leave = async |conn: &Conn| {
             // Whoever began to write before the database was closed is waited for, and noted.
-            conn.batch(&format!("BEGIN; SET LOCAL lock_timeout = {LAST_WORD_MS}; LOCK TABLE runs IN SHARE MODE"))
-                .await?;
+            conn.batch(&format!(
+                "BEGIN; SET LOCAL lock_timeout = {LAST_WORD_MS}; LOCK TABLE runs IN SHARE MODE"
+            ))
+            .await?;
             let left = conn
                 .execute(
                     "UPDATE moves SET stage = 'done', done_at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint \

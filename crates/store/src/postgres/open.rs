@@ -58,13 +58,23 @@ pub(super) fn newest_schema() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
+/// All statements that make the newest schema.
+pub(super) fn migrations() -> String {
+    MIGRATIONS.join("\n")
+}
+
 async fn setting(conn: &Conn, show: &'static str) -> Result<String, Fault> {
     Ok(conn.client().query_one(show, &[]).await?.get(0))
 }
 
 async fn migrate(conn: &Conn) -> Result<u32, Error> {
-    conn.batch("CREATE TABLE IF NOT EXISTS piton_schema (number bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())")
+    // Only where there is none: a user that may make no tables uses those that are there.
+    if conn.first("SELECT WHERE to_regclass('piton_schema') IS NOT NULL", &[]).await?.is_none() {
+        conn.batch(
+            "CREATE TABLE piton_schema (number bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())",
+        )
         .await?;
+    }
     let row = conn.first("SELECT coalesce(max(number), 0) FROM piton_schema", &[]).await?;
     let before = row.map_or(0, |row| super::rows::small(row.get(0)));
     let newest = newest_schema();

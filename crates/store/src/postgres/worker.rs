@@ -16,7 +16,7 @@ pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, prio
                                        WHERE status IN ('running', 'cancelling') AND owner IS NULL \
                                        AND NOT EXISTS (SELECT FROM jobs WHERE jobs.run = runs.id) ON CONFLICT DO NOTHING";
 /// What became of an owner that has no row.
-const UNREGISTERED: &str = "it is not registered";
+pub(super) const UNREGISTERED: &str = "it is not registered";
 
 pub(super) struct Register(pub(super) WorkerRow);
 
@@ -114,7 +114,7 @@ impl Transact for Retire {
 
 /// Gives every run of `worker` a job and no owner. Without a `death` the attempt is taken back: it is none when a
 /// worker hands over in good order.
-async fn free(conn: &Conn, worker: &str, now_ms: i64, death: Option<&str>) -> Result<u64, Fault> {
+pub(super) async fn free(conn: &Conn, worker: &str, now_ms: i64, death: Option<&str>) -> Result<u64, Fault> {
     // In the order of their ids, as every group takes them.
     conn.query("SELECT FROM runs WHERE owner = $1 ORDER BY id FOR UPDATE", &[&worker]).await?;
     if let Some(how) = death {

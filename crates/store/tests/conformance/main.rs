@@ -40,6 +40,7 @@ mod workers;
 mod differential;
 mod moving;
 
+mod administration;
 mod bounds;
 mod costs;
 mod postgres_only;

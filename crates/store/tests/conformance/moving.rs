@@ -52,14 +52,14 @@ fn asks(claim: &Claim, worker: &piton_core::WorkerId) -> Commit {
     commit
 }
 
-struct Runs {
-    asking: RunId,
-    owned: RunId,
-    due: RunId,
+pub(crate) struct Runs {
+    pub(crate) asking: RunId,
+    pub(crate) owned: RunId,
+    pub(crate) due: RunId,
 }
 
 /// A run in each state, and all that is kept beside runs.
-async fn fill(world: &World) -> Runs {
+pub(crate) async fn fill(world: &World) -> Runs {
     let worker = world.worker("w").await;
     let asking = world.launch("asking").await;
     let claim = world.claim_one(&worker).await;
@@ -94,10 +94,7 @@ async fn is_taken_up_again(store: Arc<dyn Store>, world: &World, runs: &Runs) {
         assert!(claims.iter().any(|claim| claim.run == run), "{run} goes on: {claims:?}");
     }
     let before = here.row(runs.asking).await;
-    let answer = Command::Answer {
-        question: before.open_question(),
-        answer: "three".to_owned(),
-    };
+    let answer = Command::Answer { question: before.open_question(), answer: "three".to_owned() };
     let answered = here.store.command(runs.asking, answer).await.expect("answered");
     assert_eq!(answered.run.version, before.run.version + 1);
 }
@@ -164,7 +161,8 @@ async fn changes_meanwhile(from: Arc<dyn Engine>, from_url: String, to_url: Stri
                 let _refused = busy.store.command(launched.run.id, Command::Pause).await;
             }
             if !busy.store.is_leaving().await.expect("read") {
-                let claims = busy.store.claim(&worker, piton_store::Lane::Common, 2).await.unwrap_or_default();
+                let claims =
+                    busy.store.claim(&worker, piton_store::Lane::Common, 2).await.unwrap_or_default();
                 for claim in claims {
                     let step = commit(&claim, &worker, 1, &[failure()], StepEnd::GiveBack);
                     if busy.store.commit(step).await.is_ok() {
