@@ -19,6 +19,7 @@ mod read;
 mod repair;
 mod rows;
 mod step;
+mod tls;
 mod worker;
 mod writer;
 
@@ -36,6 +37,7 @@ use conn::Pool;
 use notify::Notifier;
 use open::Server;
 use queue_bound::QueueBound;
+use tls::Address;
 use writer::{Terms, Writer};
 
 use crate::moving::{REFUSAL, Stage};
@@ -82,19 +84,19 @@ impl PostgresStore {
 
     async fn open_anyhow(url: &str, options: PostgresOptions, clock: Clock) -> Result<Self, Error> {
         let PostgresOptions { waiting_max, lock_dir, password } = options;
-        let mut config = open::config_in(url)?;
+        let mut address = Address::of(url)?;
         if let Some(password) = password {
-            config.password(password.expose_secret());
+            address.config.password(password.expose_secret());
         }
-        let config = Arc::new(config);
+        let address = Arc::new(address);
         std::fs::create_dir_all(&lock_dir).map_err(|error| {
             Error::Unusable(format!("the folder for locks {} cannot be made: {error}", lock_dir.display()))
         })?;
-        let server = open::prepare(&config).await?;
+        let server = open::prepare(&address).await?;
         let bell = Bell::unconnected();
-        let notifier = Notifier::start(Arc::clone(&config), bell.clone());
-        let writer = Writer::start(Terms { config: Arc::clone(&config), clock: clock.clone(), notifier });
-        let pool = Pool::new(config);
+        let notifier = Notifier::start(Arc::clone(&address), bell.clone());
+        let writer = Writer::start(Terms { address: Arc::clone(&address), clock: clock.clone(), notifier });
+        let pool = Pool::new(address);
         let queue_bound = QueueBound::new(waiting_max);
         Ok(Self { lock_dir, pool, writer, bell, clock, queue_bound, server })
     }

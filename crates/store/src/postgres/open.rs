@@ -1,9 +1,8 @@
 //! Opening a database: may we write it, is its schema one that we know.
 
-use tokio_postgres::Config;
-
 use super::conn::Conn;
-use super::fault::{Fault, plain};
+use super::fault::Fault;
+use super::tls::Address;
 use crate::Error;
 
 /// What makes a schema out of the one before; the schema's number is its place here, from 1.
@@ -16,19 +15,6 @@ const LOCK: i64 = 0x5049_544E;
 /// Older ones are out of support.
 const SERVER_MIN: i32 = 130_000;
 
-/// The connection settings in a store's URL: `postgres://USER:PASSWORD@HOST/DATABASE`.
-///
-/// # Errors
-/// [`Error::Unusable`], without the URL, which may hold a password.
-pub(super) fn config_in(url: &str) -> Result<Config, Error> {
-    url.parse().map_err(|error: tokio_postgres::Error| {
-        Error::Unusable(format!(
-            "the store's URL is not one of PostgreSQL's ({}): expected postgres://USER:PASSWORD@HOST/DATABASE",
-            plain(&error)
-        ))
-    })
-}
-
 /// What was found out about a server.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -38,8 +24,8 @@ pub(super) struct Server {
 
 /// Makes sure that the database has this version's schema. Safe when many processes do it at once: they take turns
 /// under a lock.
-pub(super) async fn prepare(config: &Config) -> Result<Server, Error> {
-    let conn = Conn::open(config).await?;
+pub(super) async fn prepare(address: &Address) -> Result<Server, Error> {
+    let conn = Conn::open(address).await?;
     let version = setting(&conn, "SHOW server_version").await?;
     let number = setting(&conn, "SHOW server_version_num").await?;
     if number.parse().unwrap_or(0) < SERVER_MIN {

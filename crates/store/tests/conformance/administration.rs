@@ -104,3 +104,53 @@ async fn a_user_with_the_least_privileges_can_do_all_that_processes_do() {
     assert_eq!(world.row(run).await.run.version, 2);
     world.check().await;
 }
+
+#[tokio::test]
+async fn a_server_is_spoken_to_over_tls_as_far_as_is_asked() {
+    let engine = Postgres::with_tls();
+    let (clock, ca) = (Clock::system(), engine.server.authority().display().to_string());
+    let encrypted = async |host: &str, parameters: &str| {
+        // Connections of the case before may still be there.
+        let name = uuid::Uuid::now_v7().to_string();
+        let parameters = format!("application_name={name}&{parameters}");
+        let store = engine.store_at(&engine.server.tls_url(host, &parameters), &clock).await?;
+        store.launch(launch("x")).await?;
+        let (client, connection) = tokio_postgres::connect(
+            &engine.server.tls_url("localhost", "sslmode=disable"),
+            tokio_postgres::NoTls,
+        )
+        .await
+        .expect("a connection");
+        let connection = tokio::spawn(connection);
+        let sql = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = $1";
+        let all: bool = client.query_one(sql, &[&name]).await.expect("read").get(0);
+        connection.abort();
+        Ok::<bool, Error>(all)
+    };
+    let full = format!("sslmode=verify-full&sslrootcert={ca}");
+    for (host, parameters, is_encrypted) in [
+        ("localhost", "sslmode=disable", false),
+        ("localhost", "", true),
+        ("localhost", "sslmode=require", true),
+        ("127.0.0.1", &format!("sslmode=verify-ca&sslrootcert={ca}"), true),
+        ("127.0.0.1", &format!("sslmode=require&sslrootcert={ca}"), true),
+        ("localhost", &full, true),
+        ("localhost", &format!("sslrootcert={ca}"), true),
+    ] {
+        let all = encrypted(host, parameters).await.expect(parameters);
+        assert_eq!(all, is_encrypted, "{parameters}");
+    }
+    for (host, parameters, why) in [
+        ("127.0.0.1", full.as_str(), "certificate not valid for name"),
+        ("localhost", "sslmode=verify-full", "UnknownIssuer"),
+        (
+            "localhost",
+            "sslmode=verify-ca&sslrootcert=/none",
+            "sslrootcert=/none in the store's URL cannot be used",
+        ),
+        ("localhost", "sslmode=most", "expected disable, prefer, require, verify-ca or verify-full"),
+    ] {
+        let error = encrypted(host, parameters).await.expect_err(parameters).to_string();
+        assert!(error.contains(why), "{parameters}: {error}");
+    }
+}

@@ -34,6 +34,11 @@ impl Postgres {
         PostgresStore::open(url, options, clock.clone()).await
     }
 
+    pub(crate) fn with_tls() -> Self {
+        let lock_dir = tempfile::tempdir().expect("a folder");
+        Self { server: PostgresServer::start_with_tls(), lock_dir, locks: Mutex::default() }
+    }
+
     /// Carries `sql` out behind the store's back.
     pub(crate) async fn raw(&self, sql: &str) {
         let (client, connection) =
