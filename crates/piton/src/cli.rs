@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Check the database against every invariant, one line each, and mend what is safe to mend
     Doctor(Doctor),
+    /// Move all runs to another database while this one is being used: from SQLite to PostgreSQL, or back
+    Migrate(Migrate),
     /// Ask a server whether it is up; for health checks
     Ping(Ping),
     /// Measure how fast this machine runs steps, beside what it could do at most
@@ -316,6 +318,30 @@ pub(crate) struct Doctor {
     /// JSON for machines
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Servers and workers on the source may be running, and it is read as ever. Runs are copied meanwhile, each is read back and
+compared. Then workers hand back what they hold, and launches and commands are refused with 503 and Retry-After for less than
+five seconds. From then on the runs are the target's: start servers and workers there. Killed at any moment, the same
+command goes on where it was.
+
+The password of a PostgreSQL user comes from PITON_STORE__PASSWORD.
+
+Exit codes: 0 all runs are at the target; 4 they are not, and still are at the source.")]
+pub(crate) struct Migrate {
+    /// The database whose runs are moved: sqlite://PATH or postgres://USER@HOST/DATABASE
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: String,
+
+    /// An empty database, or one that this move was begun to
+    #[arg(long, value_name = "URL", required_unless_present = "undo")]
+    pub(crate) to: Option<String>,
+
+    /// Take the mark away from a database whose runs were moved, or are half: they go on there as they are
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) undo: bool,
 }
 
 #[derive(Debug, Args)]

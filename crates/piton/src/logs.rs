@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Loaded, LogFormat, Origin};
 
 /// Libraries that say at info what only their makers want to know.
-const QUIET: &str = "apalis=warn,apalis_core=warn,hyper=warn,reqwest=warn";
+const QUIET: &str = "apalis=warn,apalis_core=warn,hyper=warn,reqwest=warn,tokio_postgres=warn";
 
 /// Sets logging up, once per process. A command that ends by itself says only what went wrong, unless somebody set
 /// the level.

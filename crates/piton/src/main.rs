@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod doctor;
 mod logs;
+mod migrate;
 mod open;
 mod out;
 mod practice;
@@ -78,6 +79,7 @@ async fn perform(cli: Cli, loaded: &Loaded) -> anyhow::Result<u8> {
         Command::Run(args) => run::run(loaded, &flags, config_dir.as_deref(), args).await,
         Command::Runs(args) => runs::runs(loaded, args.command).await,
         Command::Doctor(args) => doctor::doctor(loaded, &args).await,
+        Command::Migrate(args) => migrate::migrate(loaded, &args).await.map(|()| 0),
         Command::Ping(args) => doctor::ping(loaded, args.server.as_deref()).await,
         Command::Model(args) => practice::model(args.listen).await,
         Command::Bench(args) => bench::bench(&args, cli.store.as_deref()).await.map(|()| 0),

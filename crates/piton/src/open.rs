@@ -47,18 +47,14 @@ impl Database {
     pub(crate) async fn examine(&self, how: &Examination) -> Result<Vec<Check>, Error> {
         match self {
             Self::Embedded(store) => store.examine(how).await,
-            Self::Distributed(store) => store.check().await,
+            Self::Distributed(store) => store.examine(how).await,
         }
     }
 
     pub(crate) async fn repair(&self) -> Result<Vec<Repair>, Error> {
         match self {
             Self::Embedded(store) => store.repair().await,
-            Self::Distributed(_) => Ok(vec![Repair {
-                done: false,
-                said: "nothing was repaired: of PostgreSQL only what workers mend by themselves is mended so far"
-                    .to_owned(),
-            }]),
+            Self::Distributed(store) => store.repair().await,
         }
     }
 }

@@ -92,3 +92,15 @@ async fn takes_runs_again(caller: &Caller, round: u32) -> Duration {
     until(deadline(), "a run is launched and over", over).await.unwrap_or_else(|error| panic!("{error}"));
     began.elapsed()
 }
+
+/// Whoever comes first makes the tables; the others wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_processes_may_start_on_an_empty_database_at_once() {
+    let database = PostgresServer::start();
+    let world = World::new(PITON).env("PITON_STORE__URL", &database.url());
+    let starting = (0..20).map(|_| world.cli(&["runs", "list"]));
+    for started in futures::future::join_all(starting).await {
+        assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+    }
+    world.doctor().await.expect("a sound database");
+}

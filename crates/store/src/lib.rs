@@ -6,10 +6,12 @@
 mod bell;
 mod clock;
 mod error;
+mod examining;
 mod floor;
 mod judging;
 mod launching;
 mod lock;
+mod moving;
 mod postgres;
 mod sqlite;
 mod trouble;
@@ -20,6 +22,7 @@ pub use clock::Clock;
 pub use error::{CommandError, Error};
 pub use floor::BareCommits;
 pub use lock::{Slots, WorkerLock};
+pub use moving::{Move, Moved, Place, Progress, digests_at};
 pub use postgres::{PostgresOptions, PostgresStore, ScratchDatabase};
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
@@ -142,6 +145,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// doing counts against the run that alone can have caused it; the third in a row, with no whole step in between,
     /// quarantines it. Told again of the same death, nothing is counted twice.
     async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error>;
+
+    /// Whether the runs are on their way to another database, so that workers hand back what they hold and take nothing.
+    async fn is_leaving(&self) -> Result<bool, Error> {
+        Ok(false)
+    }
 
     // --- what an operator asks ---------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::world::Port;
+
 /// Where packages put the programs, beside the search path.
 const PACKAGES: &str = "/usr/lib/postgresql";
 const HOW_TO_GET: &str = "these tests need PostgreSQL's server: `apt-get install postgresql` (nothing has to be set up or started)";
@@ -28,18 +30,43 @@ pub struct PostgresServer {
     folder: TempDir,
     programs: PathBuf,
     server: Option<Child>,
+    /// Where it listens beside its socket.
+    port: Option<Port>,
 }
 
 impl PostgresServer {
     /// # Panics
     /// When there is no PostgreSQL here, or it does not start.
     pub fn start() -> Self {
+        Self::start_on(None)
+    }
+
+    /// One that is also spoken to over TLS, with a certificate for `localhost` by an authority of its own.
+    ///
+    /// # Panics
+    /// When there is no PostgreSQL or no openssl here, or it does not start.
+    pub fn start_with_tls() -> Self {
+        Self::start_on(Some(Port::lease()))
+    }
+
+    fn start_on(port: Option<Port>) -> Self {
         let programs = programs().expect(HOW_TO_GET);
         let folder = tempfile::Builder::new().prefix("piton-pg-").tempdir().expect("a folder");
         let data = folder.path().join("data");
         copy(&template(&programs), &data).expect("the template can be copied");
+        if let Some(port) = &port {
+            certify(folder.path());
+            let conf = data.join("postgresql.conf");
+            let settings = std::fs::read_to_string(&conf).expect("its settings");
+            let (port, folder) = (port.number, folder.path().display());
+            let tls = format!(
+                "listen_addresses = 'localhost'\nport = {port}\nssl = on\nssl_cert_file = '{folder}/server.crt'\n\
+                 ssl_key_file = '{folder}/server.key'\n"
+            );
+            std::fs::write(&conf, settings + &tls).expect("its settings");
+        }
         give_away(folder.path()).expect("the folder can be given to the server's user");
-        let mut this = Self { folder, programs, server: None };
+        let mut this = Self { folder, programs, server: None, port };
         this.begin();
         this
     }
@@ -56,6 +83,9 @@ impl PostgresServer {
             Some(server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("a server"));
         let mut ready = Command::new(self.programs.join("pg_isready"));
         ready.arg("-q").arg("-h").arg(self.folder.path()).stdin(Stdio::null());
+        if let Some(port) = &self.port {
+            ready.arg("-p").arg(port.number.to_string());
+        }
         let mut waited = Duration::ZERO;
         while !ready.status().expect("an answer").success() {
             let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
@@ -97,6 +127,40 @@ impl PostgresServer {
         let socket = self.folder.path().display().to_string().replace('/', "%2F");
         format!("postgres://postgres@{socket}/postgres")
     }
+}
+
+impl PostgresServer {
+    /// A way to its database over the network, with these parameters.
+    ///
+    /// # Panics
+    /// When it was not started with TLS.
+    pub fn tls_url(&self, host: &str, parameters: &str) -> String {
+        let port = self.port.as_ref().expect("it listens").number;
+        format!("postgres://postgres@{host}:{port}/postgres?{parameters}")
+    }
+
+    /// The certificate of the authority that issued the server's.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.crt")
+    }
+}
+
+/// Makes an authority, and a key and a certificate for `localhost`, by openssl.
+fn certify(folder: &Path) {
+    std::fs::write(folder.join("san"), "subjectAltName = DNS:localhost\n").expect("a file");
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let openssl = |arguments: &[&str]| {
+        let made = Command::new("openssl").args(arguments).current_dir(folder).output();
+        let made = made.expect("this test needs openssl: `apt-get install openssl`");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    };
+    let own = ["req", "-x509", "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.crt"];
+    openssl(&[&own[..], &key].concat());
+    let request = ["req", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"];
+    openssl(&[&request[..], &key].concat());
+    let issue = ["x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
+    openssl(&[&issue[..], &["-days", "2", "-extfile", "san", "-out", "server.crt"]].concat());
+    std::fs::set_permissions(folder.join("server.key"), Permissions::from_mode(0o600)).expect("a mode");
 }
 
 impl Drop for PostgresServer {

@@ -539,13 +539,13 @@ pub fn is_on_postgres() -> bool {
 /// A port that no other world of this machine takes while this value lives. It lies below the range from which
 /// outgoing connections get theirs, so that it is still free when a killed server starts again.
 #[derive(Debug)]
-struct Port {
-    number: u16,
+pub(crate) struct Port {
+    pub(crate) number: u16,
     _lock: File,
 }
 
 impl Port {
-    fn lease() -> Self {
+    pub(crate) fn lease() -> Self {
         let folder = std::env::temp_dir().join("piton-testkit-ports");
         fs::create_dir_all(&folder).expect("a folder for port locks");
         (0..2000)

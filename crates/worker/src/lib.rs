@@ -35,6 +35,9 @@ use overrun::Polls;
 use step::Advance;
 use watch::Watch;
 
+/// Between two looks at whether the runs are on their way to another database.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// What a worker is told.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -61,6 +64,8 @@ pub struct WorkerOptions {
 enum End {
     Stopped,
     LeaseLost,
+    /// The runs are on their way to another database.
+    Leaving,
 }
 
 /// Why a worker cannot run at all.
@@ -85,13 +90,39 @@ pub async fn run(
     let caches = Arc::new(Caches::default());
     let mut worker = options.name.clone();
     for number in 2_u64.. {
+        if !stays(&deps, &stop).await {
+            break;
+        }
         match incarnation(&deps, &options, &worker, &caches, &stop, &hurry).await? {
             End::Stopped => break,
             End::LeaseLost => tracing::warn!("the lease was lost; beginning anew under another name"),
+            End::Leaving => {
+                tracing::info!("the runs are being moved to another database: all are handed back")
+            }
         }
         worker = WorkerId::new(format!("{}.{number}", options.name));
     }
     Ok(())
+}
+
+/// Waits for as long as the runs are on their way to another database, which may be for good. `false` when the worker is
+/// asked to stop meanwhile.
+async fn stays(deps: &Deps, stop: &CancellationToken) -> bool {
+    while matches!(deps.store.is_leaving().await, Ok(true)) {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return false,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+    true
+}
+
+/// Returns when the runs are on their way to another database.
+async fn leaving(deps: &Deps) {
+    while !matches!(deps.store.is_leaving().await, Ok(true)) {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn incarnation(
@@ -139,14 +170,19 @@ async fn incarnation(
     let working = AbortOnDropHandle::new(deps.steps.spawn(working));
 
     let lost = lease.lost();
+    let left = CancellationToken::new();
     let ending = async {
         let end = tokio::select! {
             biased;
             () = stop.cancelled() => End::Stopped,
             () = lost.cancelled() => End::LeaseLost,
+            () = leaving(deps) => End::Leaving,
         };
         claiming.cancel();
-        if end == End::Stopped {
+        if end == End::Leaving {
+            left.cancel();
+        }
+        if end != End::LeaseLost {
             let patience = Duration::from_millis(options.shutdown_ms);
             let hurried = async {
                 hurry.cancelled().await;
@@ -174,7 +210,12 @@ async fn incarnation(
     let was_lost = lost.is_cancelled();
     lease.give_up().await;
     ran?;
-    Ok(if was_lost && !stop.is_cancelled() { End::LeaseLost } else { End::Stopped })
+    Ok(match () {
+        () if stop.is_cancelled() => End::Stopped,
+        () if was_lost => End::LeaseLost,
+        () if left.is_cancelled() => End::Leaving,
+        () => End::Stopped,
+    })
 }
 
 /// An ordinary apalis worker over the queue: each job is a task of its own, and a panic ends only that one.

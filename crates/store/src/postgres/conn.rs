@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Row, Statement};
 
 use super::fault::Fault;
+use super::tls::Address;
 
 /// How long the server may take to let us in.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -38,8 +39,8 @@ impl Drop for Conn {
 
 impl Conn {
     /// Connects, and sets what every connection of ours has.
-    pub(super) async fn open(config: &Config) -> Result<Self, Fault> {
-        let mut config = config.clone();
+    pub(super) async fn open(address: &Address) -> Result<Self, Fault> {
+        let Address { mut config, tls } = address.clone();
         config
             .connect_timeout(CONNECT)
             .tcp_user_timeout(SILENCE)
@@ -49,7 +50,7 @@ impl Conn {
         if config.get_application_name().is_none() {
             config.application_name("piton");
         }
-        let connected = tokio::time::timeout(CONNECT, config.connect(NoTls));
+        let connected = tokio::time::timeout(CONNECT, config.connect(tls));
         let (client, connection) =
             connected.await.map_err(|_| Fault::NotNow("PostgreSQL does not answer".to_owned()))??;
         let driver = tokio::spawn(async move {
@@ -108,7 +109,7 @@ impl Conn {
 /// Connections for reading, made when they are needed and kept for the next.
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
-    config: Arc<Config>,
+    address: Arc<Address>,
     idle: Arc<Mutex<Vec<Conn>>>,
     places: Arc<tokio::sync::Semaphore>,
 }
@@ -117,8 +118,21 @@ pub(super) struct Pool {
 const READERS_MAX: usize = 4;
 
 impl Pool {
-    pub(super) fn new(config: Arc<Config>) -> Self {
-        Self { config, idle: Arc::default(), places: Arc::new(tokio::sync::Semaphore::new(READERS_MAX)) }
+    pub(super) fn new(address: Arc<Address>) -> Self {
+        Self { address, idle: Arc::default(), places: Arc::new(tokio::sync::Semaphore::new(READERS_MAX)) }
+    }
+
+    /// Uses a connection of its own, for as long as it takes.
+    pub(super) async fn long<T>(
+        &self,
+        look: impl AsyncFnOnce(&Conn) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let conn = Conn::open(&self.address).await?;
+        conn.batch(
+            "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0",
+        )
+        .await?;
+        look(&conn).await
     }
 
     /// Reads with a connection that is kept where nothing went wrong with it.
@@ -131,7 +145,7 @@ impl Pool {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let conn = match idle.filter(|conn| !conn.is_closed()) {
             Some(conn) => conn,
-            None => Conn::open(&self.config).await?,
+            None => Conn::open(&self.address).await?,
         };
         let read = tokio::time::timeout(SILENCE, look(&conn))
             .await

@@ -6,20 +6,19 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio_postgres::Config;
 use url::Url;
 
 use super::conn::Conn;
 use super::fault::Fault;
-use super::open;
+use super::tls::Address;
 use crate::floor::{BareCommits, EVENT, ROW};
 use crate::{Error, Synchronous};
 
 /// A database to be thrown away, on a server where databases may be made.
 #[derive(Debug)]
 pub struct ScratchDatabase {
-    server: Config,
-    own: Config,
+    server: Address,
+    own: Address,
     name: String,
     url: String,
 }
@@ -31,16 +30,16 @@ impl ScratchDatabase {
     /// [`Error::Unusable`] when the URL is not one of PostgreSQL's; [`Error::Unavailable`] when the server cannot be
     /// reached, or lets this user make no database.
     pub async fn make(url: &str, password: Option<&SecretString>) -> Result<Self, Error> {
-        let mut server = open::config_in(url)?;
+        let mut server = Address::of(url)?;
         if let Some(password) = password {
-            server.password(password.expose_secret());
+            server.config.password(password.expose_secret());
         }
         let name = format!("piton_scratch_{}", uuid::Uuid::now_v7().simple());
         let mut own_url =
             Url::parse(url).map_err(|_| Error::Unusable("the store's URL is not one".to_owned()))?;
         own_url.set_path(&name);
         let mut own = server.clone();
-        own.dbname(&name);
+        own.config.dbname(&name);
         Conn::open(&server).await?.batch(&format!("CREATE DATABASE {name}")).await?;
         Ok(Self { server, own, name, url: own_url.into() })
     }

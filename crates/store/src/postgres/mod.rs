@@ -10,13 +10,16 @@ mod death;
 mod fault;
 mod floor;
 mod launch;
+mod moving;
 mod notify;
 mod open;
 mod output;
 mod queue_bound;
 mod read;
+mod repair;
 mod rows;
 mod step;
+mod tls;
 mod worker;
 mod writer;
 
@@ -34,12 +37,15 @@ use conn::Pool;
 use notify::Notifier;
 use open::Server;
 use queue_bound::QueueBound;
+use tls::Address;
 use writer::{Terms, Writer};
 
+use crate::moving::{REFUSAL, Stage};
+
 use crate::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow,
-    Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage,
+    RunRow, Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
 };
 
 #[derive(Debug, Clone)]
@@ -68,23 +74,29 @@ impl PostgresStore {
     /// Connects to the database at `url` (`postgres://USER:PASSWORD@HOST/DATABASE`) and brings its schema up to date.
     ///
     /// # Errors
-    /// [`Error::Unusable`] when the URL or the schema is not one we know; [`Error::Unavailable`] when the server cannot
-    /// be reached or does not take writes.
+    /// [`Error::Unusable`] when the URL or the schema is not one we know, or when its runs were moved;
+    /// [`Error::Unavailable`] when the server cannot be reached or does not take writes.
     pub async fn open(url: &str, options: PostgresOptions, clock: Clock) -> Result<Self, Error> {
+        let store = Self::open_anyhow(url, options, clock).await?;
+        store.check_not_moved(url).await?;
+        Ok(store)
+    }
+
+    async fn open_anyhow(url: &str, options: PostgresOptions, clock: Clock) -> Result<Self, Error> {
         let PostgresOptions { waiting_max, lock_dir, password } = options;
-        let mut config = open::config_in(url)?;
+        let mut address = Address::of(url)?;
         if let Some(password) = password {
-            config.password(password.expose_secret());
+            address.config.password(password.expose_secret());
         }
-        let config = Arc::new(config);
+        let address = Arc::new(address);
         std::fs::create_dir_all(&lock_dir).map_err(|error| {
             Error::Unusable(format!("the folder for locks {} cannot be made: {error}", lock_dir.display()))
         })?;
-        let server = open::prepare(&config).await?;
+        let server = open::prepare(&address).await?;
         let bell = Bell::unconnected();
-        let notifier = Notifier::start(Arc::clone(&config), bell.clone());
-        let writer = Writer::start(Terms { config: Arc::clone(&config), clock: clock.clone(), notifier });
-        let pool = Pool::new(config);
+        let notifier = Notifier::start(Arc::clone(&address), bell.clone());
+        let writer = Writer::start(Terms { address: Arc::clone(&address), clock: clock.clone(), notifier });
+        let pool = Pool::new(address);
         let queue_bound = QueueBound::new(waiting_max);
         Ok(Self { lock_dir, pool, writer, bell, clock, queue_bound, server })
     }
@@ -169,9 +181,12 @@ impl Store for PostgresStore {
 
     async fn readiness(&self) -> Readiness {
         let written = self.writer.write(worker::Probe).await;
+        let stage = self.pool.read(async |conn| moving::stage(conn).await).await;
+        let is_closed = matches!(stage, Ok(Some(Stage::Closed | Stage::Done)));
         Readiness {
             trouble: written
                 .err()
+                .or_else(|| is_closed.then(|| Error::Unavailable(REFUSAL.to_owned())))
                 .or_else(|| self.writer.trouble().map(Error::Unavailable))
                 .map(|e| e.to_string()),
             engine: "postgres",
@@ -253,8 +268,12 @@ impl Store for PostgresStore {
         self.writer.write(death::Judge(death.clone())).await
     }
 
+    async fn is_leaving(&self) -> Result<bool, Error> {
+        Ok(self.pool.read(async |conn| moving::stage(conn).await).await?.is_some())
+    }
+
     async fn check(&self) -> Result<Vec<Check>, Error> {
-        Ok(self.pool.read(async |conn| check::check(conn).await).await?)
+        self.examine(&Examination::default()).await
     }
 
     fn bell(&self) -> &Bell {

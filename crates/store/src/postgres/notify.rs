@@ -10,10 +10,11 @@ use futures::StreamExt as _;
 use futures::stream::poll_fn;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_postgres::{AsyncMessage, Config, NoTls};
+use tokio_postgres::AsyncMessage;
 
 use super::conn::{Conn, Pool};
 use super::fault::plain;
+use super::tls::Address;
 use crate::bell::{Bell, Ring};
 
 /// Between two tries to listen.
@@ -37,14 +38,14 @@ struct Rung {
 
 impl Notifier {
     /// Starts listening, and telling. Must be called inside a tokio runtime.
-    pub(super) fn start(config: Arc<Config>, bell: Bell) -> Self {
+    pub(super) fn start(address: Arc<Address>, bell: Bell) -> Self {
         let rung = watch::Sender::new(Rung::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(tell(Pool::new(Arc::clone(&config)), rung.subscribe()));
+        tasks.spawn(tell(Pool::new(Arc::clone(&address)), rung.subscribe()));
         let ears = bell.clone();
         tasks.spawn(async move {
             loop {
-                if let Err(error) = hear(&config, &ears).await {
+                if let Err(error) = hear(&address, &ears).await {
                     tracing::debug!(error = %plain(&error), "not listening to PostgreSQL; trying again");
                 }
                 tokio::time::sleep(AGAIN).await;
@@ -63,8 +64,8 @@ impl Notifier {
 }
 
 /// Listens until the connection is lost.
-async fn hear(config: &Config, bell: &Bell) -> Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = config.connect(NoTls).await?;
+async fn hear(address: &Address, bell: &Bell) -> Result<(), tokio_postgres::Error> {
+    let (client, mut connection) = address.config.connect(address.tls.clone()).await?;
     let mut messages = poll_fn(move |cx| connection.poll_message(cx));
     let mut listening = std::pin::pin!(client.batch_execute("LISTEN piton"));
     let mut is_listening = false;

@@ -10,8 +10,13 @@ use crate::bell::Ring;
 use crate::launching::KEY_LIFE_MS;
 use crate::{LostWorker, WorkerRow};
 
+/// Gives each run a job that is owed one; `$1` is now.
+pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
+                                       SELECT id, 'step', tenant, priority, $1, $1 FROM runs \
+                                       WHERE status IN ('running', 'cancelling') AND owner IS NULL \
+                                       AND NOT EXISTS (SELECT FROM jobs WHERE jobs.run = runs.id) ON CONFLICT DO NOTHING";
 /// What became of an owner that has no row.
-const UNREGISTERED: &str = "it is not registered";
+pub(super) const UNREGISTERED: &str = "it is not registered";
 
 pub(super) struct Register(pub(super) WorkerRow);
 
@@ -109,7 +114,7 @@ impl Transact for Retire {
 
 /// Gives every run of `worker` a job and no owner. Without a `death` the attempt is taken back: it is none when a
 /// worker hands over in good order.
-async fn free(conn: &Conn, worker: &str, now_ms: i64, death: Option<&str>) -> Result<u64, Fault> {
+pub(super) async fn free(conn: &Conn, worker: &str, now_ms: i64, death: Option<&str>) -> Result<u64, Fault> {
     // In the order of their ids, as every group takes them.
     conn.query("SELECT FROM runs WHERE owner = $1 ORDER BY id FOR UPDATE", &[&worker]).await?;
     if let Some(how) = death {
@@ -155,15 +160,7 @@ impl Transact for Sweep {
             for owner in &owners {
                 mended += free(conn, owner.get(0), now_ms, Some(UNREGISTERED)).await?;
             }
-            mended += conn
-                .execute(
-                    "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
-                     SELECT id, 'step', tenant, priority, $1, $1 FROM runs \
-                     WHERE status IN ('running', 'cancelling') AND owner IS NULL \
-                     AND NOT EXISTS (SELECT FROM jobs WHERE jobs.run = runs.id) ON CONFLICT DO NOTHING",
-                    &[&now_ms],
-                )
-                .await?;
+            mended += conn.execute(MISSING_JOBS, &[&now_ms]).await?;
             let forget = "DELETE FROM idempotency_keys WHERE created_at <= $1";
             conn.execute(forget, &[&(now_ms - KEY_LIFE_MS)]).await?;
             Ok((mended, (mended > 0).then_some(Ring::Job)))

@@ -12,11 +12,11 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
 use piton_core::RunId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio_postgres::Config;
 
 use super::conn::{Conn, SILENCE};
 use super::fault::Fault;
 use super::notify::Notifier;
+use super::tls::Address;
 use crate::bell::Ring;
 use crate::trouble::Trouble;
 use crate::{Clock, Error};
@@ -57,7 +57,7 @@ pub(super) struct Writer {
 
 /// What a writer works with.
 pub(super) struct Terms {
-    pub(super) config: Arc<Config>,
+    pub(super) address: Arc<Address>,
     pub(super) clock: Clock,
     pub(super) notifier: Notifier,
 }
@@ -205,7 +205,7 @@ impl Turn {
         let common = |fault| Broken { fault, is_common: true };
         let conn = match self.conn.take().filter(|conn| !conn.is_closed()) {
             Some(conn) => conn,
-            None => Conn::open(&self.terms.config).await.map_err(common)?,
+            None => Conn::open(&self.terms.address).await.map_err(common)?,
         };
         let is_flushed = group.iter().any(|member| member.is_flushed());
         let begin = if is_flushed { "BEGIN" } else { "BEGIN; SET LOCAL synchronous_commit = off" };

@@ -7,6 +7,7 @@ mod fault;
 mod floor;
 mod launch;
 mod line;
+mod moving;
 mod open;
 mod output;
 mod queue_bound;
@@ -33,6 +34,7 @@ use reader::Readers;
 use writer::{Terms, Writer};
 
 use crate::lock;
+use crate::moving::{REFUSAL, Stage};
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
     Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage,
@@ -97,9 +99,15 @@ impl SqliteStore {
     /// Opens the database at `url` (`sqlite://PATH`), makes it if it is not there, and brings its schema up to date.
     ///
     /// # Errors
-    /// [`Error::Unusable`] when the file is not ours, cannot be written or is of a newer version;
-    /// [`Error::Unavailable`] when another process keeps it locked.
+    /// [`Error::Unusable`] when the file is not ours, cannot be written or is of a newer version, or when its runs were
+    /// moved; [`Error::Unavailable`] when another process keeps it locked.
     pub async fn open(url: &str, options: SqliteOptions, clock: Clock) -> Result<Self, Error> {
+        let store = Self::open_anyhow(url, options, clock).await?;
+        store.check_not_moved(url).await?;
+        Ok(store)
+    }
+
+    async fn open_anyhow(url: &str, options: SqliteOptions, clock: Clock) -> Result<Self, Error> {
         let path = open::path_in(url)?;
         let live = open::live_dir(&path);
         let (at, beside) = (path.clone(), live.clone());
@@ -229,8 +237,10 @@ impl Store for SqliteStore {
         let read = self.readers.read(queue_bound::waiting).await;
         let in_trouble = self.writer.trouble().is_some();
         let written = self.writer.write(worker::Probe { in_trouble }).await;
+        let is_closed = matches!(self.readers.glance(moving::stage), Ok(Some(Stage::Closed | Stage::Done)));
+        let closed = is_closed.then(|| Error::Unavailable(REFUSAL.to_owned()));
         Readiness {
-            trouble: read.err().or(written.err()).map(|error| error.to_string()),
+            trouble: read.err().or(written.err()).or(closed).map(|error| error.to_string()),
             engine: "sqlite",
             engine_version: rusqlite::version().to_owned(),
             synchronous: self.synchronous.as_str(),
@@ -319,6 +329,10 @@ impl Store for SqliteStore {
 
     async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
         Ok(self.run(run).await?.and_then(|row| lock::still_acting(&self.live, &row)))
+    }
+
+    async fn is_leaving(&self) -> Result<bool, Error> {
+        Ok(self.readers.glance(moving::stage)?.is_some())
     }
 
     async fn check(&self) -> Result<Vec<Check>, Error> {

@@ -5,18 +5,16 @@ use piton_core::{REDUCER, Run, RunId, WorkerId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
-use super::check::{Silent, integrity};
+use super::check::integrity;
 use super::fault::Fault;
-use super::replay::{Story, history, pass};
+use super::replay::{history, pass};
 use super::rows::{collect, dequeue, enqueue, fold_text, signed};
 use super::worker::{MISSING_JOBS, UNREGISTERED, free};
 use super::writer::{Durability, Transact};
 use crate::bell::Ring;
+use crate::examining::{MendedJobs, Rewritten, Story, freed, left, recover_the_dead};
 use crate::launching::KEY_LIFE_MS;
-use crate::{Error, JobKind, Lost, Repair, Store};
-
-/// Fixes of one kind that are named; the rest are counted.
-const SAID_MAX: usize = 20;
+use crate::{Error, JobKind, Repair};
 
 impl SqliteStore {
     /// Mends what is safe to mend, also while workers are at it, and says what it did.
@@ -28,42 +26,11 @@ impl SqliteStore {
         if let Some(trouble) = found.trouble {
             return Ok(vec![left(format!("nothing was repaired, because the file is damaged: {trouble}"))]);
         }
-        let mut said = self.recover_the_dead().await?;
-        let freed = self.writer.write(FreeOrphans).await?;
-        said.extend(each(freed, |(run, owner)| {
-            format!("run {run} was held by {owner}, which is not registered: it goes on")
-        }));
+        let probe = async || self.writer.write(super::worker::Probe { in_trouble: true }).await;
+        let mut said = recover_the_dead(self, || self.clock.now_ms(), probe).await?;
+        said.extend(freed(self.writer.write(FreeOrphans).await?));
         said.extend(self.rewrite_rows().await?);
-        let jobs = self.writer.write(MendJobs).await?;
-        said.extend(each(jobs.given, |run| format!("run {run} had neither job nor worker: it has a job")));
-        said.extend(each(jobs.dropped, |run| {
-            format!("a job of run {run}, which cannot advance, is dropped")
-        }));
-        if jobs.keys > 0 {
-            said.push(done(format!("{} idempotency keys that had expired are dropped", jobs.keys)));
-        }
-        Ok(said)
-    }
-
-    /// Ends the ownership of workers that are gone, as any worker would: by a free lock at once, by a lapsed lease after
-    /// as long as the lease is, during which this process could write and they did not renew it.
-    async fn recover_the_dead(&self) -> Result<Vec<Repair>, Error> {
-        let first = self.silent_peers().await?;
-        let wait = first
-            .iter()
-            .filter(|silent| silent.why == Lost::LeaseLapsed)
-            .map(|silent| silent.patience(1))
-            .max();
-        if let Some(wait) = wait {
-            self.writer.write(super::worker::Probe { in_trouble: true }).await?;
-            tokio::time::sleep(wait).await;
-        }
-        self.writer.write(super::worker::Probe { in_trouble: true }).await?;
-        let mut said = Vec::new();
-        for lost in self.still_silent(&first).await?.into_iter().map(Silent::lost) {
-            let runs = self.recover(&lost).await?;
-            said.push(done(format!("worker {} is gone ({}): {runs} runs go on", lost.id, lost.why.as_str())));
-        }
+        said.extend(self.writer.write(MendJobs).await?.said());
         Ok(said)
     }
 
@@ -76,34 +43,10 @@ impl SqliteStore {
             let Story::Folds(fold) = history.story else { continue };
             let (events, status) = (history.events, fold.status);
             let rewrite = Rewrite { run, fold: *fold, last_at_ms: history.last_at_ms };
-            said.push(match self.writer.write(rewrite).await? {
-                Rewritten::Done => done(format!("run {run}: its row is the fold of its {events} events again ({status})")),
-                Rewritten::Held(owner) => {
-                    left(format!("run {run}: its row is not the fold of its events, and {owner} holds it: stop that worker first"))
-                }
-                Rewritten::Moved => left(format!("run {run} went on meanwhile: repair again")),
-            });
+            said.push(self.writer.write(rewrite).await?.said(run, events, status));
         }
         Ok(said)
     }
-}
-
-fn done(said: String) -> Repair {
-    Repair { done: true, said }
-}
-
-fn left(said: String) -> Repair {
-    Repair { done: false, said }
-}
-
-/// A line for each of these fixes, and one for those beyond the bound.
-fn each<T>(fixes: Vec<T>, say: impl Fn(T) -> String) -> Vec<Repair> {
-    let more = fixes.len().saturating_sub(SAID_MAX);
-    let mut said: Vec<Repair> = fixes.into_iter().take(SAID_MAX).map(|fix| done(say(fix))).collect();
-    if more > 0 {
-        said.push(done(format!("and {more} more of these")));
-    }
-    said
 }
 
 /// Takes runs back from owners that nobody knows.
@@ -136,12 +79,6 @@ impl Transact for FreeOrphans {
 /// Gives forgotten runs a job, drops the jobs of runs that cannot advance, and forgets what has had its time.
 struct MendJobs;
 
-struct MendedJobs {
-    given: Vec<String>,
-    dropped: Vec<String>,
-    keys: u64,
-}
-
 impl Transact for MendJobs {
     type Out = MendedJobs;
 
@@ -172,12 +109,6 @@ struct Rewrite {
     run: RunId,
     fold: Run,
     last_at_ms: i64,
-}
-
-enum Rewritten {
-    Done,
-    Held(String),
-    Moved,
 }
 
 impl Transact for Rewrite {

@@ -38,7 +38,9 @@ mod steps;
 mod workers;
 
 mod differential;
+mod moving;
 
+mod administration;
 mod bounds;
 mod costs;
 mod postgres_only;

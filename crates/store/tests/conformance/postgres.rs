@@ -5,26 +5,42 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use piton_core::{RunId, WorkerId};
-use piton_store::{Clock, PostgresOptions, PostgresStore, Store, WorkerLock};
+use piton_store::{Clock, Error, PostgresOptions, PostgresStore, Store, WorkerLock};
 use piton_testkit::PostgresServer;
 
 use crate::world::Engine;
 
 pub(crate) struct Postgres {
-    server: PostgresServer,
+    pub(crate) server: PostgresServer,
     lock_dir: tempfile::TempDir,
     locks: Mutex<BTreeMap<WorkerId, WorkerLock>>,
 }
 
 impl Postgres {
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
     pub(crate) async fn store(&self, waiting_max: u64, clock: &Clock) -> PostgresStore {
         let lock_dir = self.lock_dir.path().to_owned();
         let options = PostgresOptions { waiting_max, lock_dir, password: None };
         PostgresStore::open(&self.server.url(), options, clock.clone()).await.expect("a store")
     }
 
+    /// Another way to it than [`Self::url`].
+    pub(crate) async fn store_at(&self, url: &str, clock: &Clock) -> Result<PostgresStore, Error> {
+        let lock_dir = self.lock_dir.path().to_owned();
+        let options = PostgresOptions { waiting_max: 1_000_000, lock_dir, password: None };
+        PostgresStore::open(url, options, clock.clone()).await
+    }
+
+    pub(crate) fn with_tls() -> Self {
+        let lock_dir = tempfile::tempdir().expect("a folder");
+        Self { server: PostgresServer::start_with_tls(), lock_dir, locks: Mutex::default() }
+    }
+
     /// Carries `sql` out behind the store's back.
-    async fn raw(&self, sql: &str) {
+    pub(crate) async fn raw(&self, sql: &str) {
         let (client, connection) =
             tokio_postgres::connect(&self.server.url(), tokio_postgres::NoTls).await.expect("a connection");
         let connection = tokio::spawn(connection);
