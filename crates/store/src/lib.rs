@@ -11,6 +11,7 @@ mod judging;
 mod launching;
 mod lock;
 mod postgres;
+mod scheduling;
 mod sqlite;
 mod trouble;
 mod types;
@@ -21,6 +22,7 @@ pub use error::{CommandError, Error};
 pub use floor::BareCommits;
 pub use lock::{Slots, WorkerLock};
 pub use postgres::{PostgresOptions, PostgresStore, ScratchDatabase};
+pub use scheduling::{Due, HeldRuns, Only, PRIORITY_AGE_MS, PerName, Scheduling, Turns};
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
     Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, InboxItem, JobKind,
@@ -104,11 +106,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Not synced to disk.
     async fn renew(&self, worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Error>;
 
-    /// How many jobs of the lane are due and unclaimed, counted up to `limit`.
+    /// How many jobs of the lane are due and unclaimed that this process takes, counted up to `limit`: also those that a
+    /// limit of its [`Scheduling`] keeps waiting.
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error>;
 
-    /// Takes up to `limit` due jobs of the lane whose run has no owner, oldest first within a priority. Not synced to
-    /// disk.
+    /// Takes up to `limit` due jobs of the lane whose run has no owner, in the order of [`Scheduling`]: tenants in turn,
+    /// and within each by age, where a priority counts as age. Not synced to disk.
     async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error>;
 
     /// Commits what a step has so far, or its end. See [`CommitOutcome`] for who may have come in between.

@@ -7,6 +7,7 @@ mod check;
 mod command;
 mod conn;
 mod death;
+mod due;
 mod fault;
 mod floor;
 mod launch;
@@ -30,15 +31,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 pub use floor::ScratchDatabase;
 
-use conn::Pool;
+use conn::{Conn, Pool};
 use notify::Notifier;
 use open::Server;
 use queue_bound::QueueBound;
 use writer::{Terms, Writer};
 
+use crate::scheduling::Scheduler;
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow,
+    Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, Scheduling,
     Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
 };
 
@@ -50,6 +52,8 @@ pub struct PostgresOptions {
     pub lock_dir: PathBuf,
     /// Where the URL holds none.
     pub password: Option<SecretString>,
+    /// Whose turn it is when this process's workers take runs.
+    pub scheduling: Scheduling,
 }
 
 /// See the module.
@@ -61,6 +65,7 @@ pub struct PostgresStore {
     bell: Bell,
     clock: Clock,
     queue_bound: QueueBound,
+    scheduler: Arc<Scheduler>,
     server: Server,
 }
 
@@ -71,7 +76,7 @@ impl PostgresStore {
     /// [`Error::Unusable`] when the URL or the schema is not one we know; [`Error::Unavailable`] when the server cannot
     /// be reached or does not take writes.
     pub async fn open(url: &str, options: PostgresOptions, clock: Clock) -> Result<Self, Error> {
-        let PostgresOptions { waiting_max, lock_dir, password } = options;
+        let PostgresOptions { waiting_max, lock_dir, password, scheduling } = options;
         let mut config = open::config_in(url)?;
         if let Some(password) = password {
             config.password(password.expose_secret());
@@ -86,12 +91,28 @@ impl PostgresStore {
         let writer = Writer::start(Terms { config: Arc::clone(&config), clock: clock.clone(), notifier });
         let pool = Pool::new(config);
         let queue_bound = QueueBound::new(waiting_max);
-        Ok(Self { lock_dir, pool, writer, bell, clock, queue_bound, server })
+        let scheduler = Arc::new(Scheduler::new(scheduling));
+        Ok(Self { lock_dir, pool, writer, bell, clock, queue_bound, scheduler, server })
     }
 
     /// Where the workers of this machine keep their locks.
     pub fn lock_dir(&self) -> &Path {
         &self.lock_dir
+    }
+
+    /// Whether a claim would find anything.
+    async fn may_take(&self, lane: Lane, limit: u32) -> Result<bool, Error> {
+        if !self.scheduler.scheduling.is_limited() {
+            return Ok(self.due(lane, 1).await? > 0);
+        }
+        let (scheduler, now_ms) = (&*self.scheduler, self.clock.now_ms());
+        let look = async |conn: &Conn| due::choose(conn, scheduler, lane, now_ms, limit, false).await;
+        let chosen = self.pool.read(look).await?;
+        if chosen.due.is_empty() {
+            // The next look goes on where this one stopped.
+            self.scheduler.took(&chosen);
+        }
+        Ok(!chosen.due.is_empty())
     }
 }
 
@@ -195,18 +216,22 @@ impl Store for PostgresStore {
 
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
         let now_ms = self.clock.now_ms();
-        Ok(self.pool.read(async |conn| read::due(conn, lane, now_ms, limit).await).await?)
+        Ok(self.pool.read(async |conn| due::count(conn, &self.scheduler, lane, now_ms, limit).await).await?)
     }
 
     async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {
-        if self.due(lane, 1).await? == 0 {
+        if !self.may_take(lane, limit).await? {
             return Ok(Vec::new());
         }
-        self.writer.write(step::TakeJobs { worker: worker.clone(), lane, limit }).await
+        let scheduler = Arc::clone(&self.scheduler);
+        let take = step::TakeJobs { worker: worker.clone(), lane, limit, scheduler };
+        let step::Taken { claims, chosen } = self.writer.write(take).await?;
+        self.scheduler.took(&chosen);
+        Ok(claims)
     }
 
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
-        self.writer.write(commit).await
+        self.writer.write(step::WriteCommit { commit, scheduler: Arc::clone(&self.scheduler) }).await
     }
 
     async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {

@@ -121,8 +121,8 @@ async fn free(conn: &Conn, worker: &str, now_ms: i64, death: Option<&str>) -> Re
         .await?;
     }
     conn.execute(
-        "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
-         SELECT id, 'step', tenant, priority, $2, $2 FROM runs \
+        "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
+         SELECT id, 'step', tenant, agent_name, priority, $2, $2 FROM runs \
          WHERE owner = $1 AND status IN ('running', 'cancelling') ORDER BY id \
          ON CONFLICT (run) DO UPDATE SET due_at = least(jobs.due_at, excluded.due_at)",
         &[&worker, &now_ms],
@@ -157,8 +157,8 @@ impl Transact for Sweep {
             }
             mended += conn
                 .execute(
-                    "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
-                     SELECT id, 'step', tenant, priority, $1, $1 FROM runs \
+                    "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
+                     SELECT id, 'step', tenant, agent_name, priority, $1, $1 FROM runs \
                      WHERE status IN ('running', 'cancelling') AND owner IS NULL \
                      AND NOT EXISTS (SELECT FROM jobs WHERE jobs.run = runs.id) ON CONFLICT DO NOTHING",
                     &[&now_ms],

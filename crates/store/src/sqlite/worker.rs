@@ -12,8 +12,8 @@ use crate::launching::KEY_LIFE_MS;
 use crate::{LostWorker, WorkerRow};
 
 /// Gives each run a job that is owed one; `?1` is now.
-pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
-                                       SELECT id, 'step', tenant, priority, ?1, ?1 FROM runs \
+pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
+                                       SELECT id, 'step', tenant, agent_name, priority, ?1, ?1 FROM runs \
                                        WHERE status IN ('running', 'cancelling') AND owner IS NULL \
                                        AND id NOT IN (SELECT run FROM jobs) ON CONFLICT DO NOTHING";
 /// What became of an owner that has no row.
@@ -129,8 +129,8 @@ pub(super) fn free(
         )?;
     }
     conn.execute(
-        "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
-         SELECT id, 'step', tenant, priority, ?2, ?2 FROM runs \
+        "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
+         SELECT id, 'step', tenant, agent_name, priority, ?2, ?2 FROM runs \
          WHERE owner = ?1 AND status IN ('running', 'cancelling') \
          ON CONFLICT (run) DO UPDATE SET due_at = min(due_at, excluded.due_at)",
         params![worker.as_str(), now_ms],

@@ -126,7 +126,8 @@ impl Pair {
         });
         let launch = Launch {
             run: if self.rng.chance(100) { self.run() } else { RunId::from_uuid(id) },
-            agent: agent(),
+            agent: Agent { name: self.rng.pick(&["x", "y"]).to_string(), ..agent() },
+            tenant: self.rng.pick(&["a", "a", "b"]).to_string(),
             labels: BTreeMap::from([("n".to_owned(), self.runs.len().to_string())]),
             priority: i32::try_from(self.rng.between(0, 2)).expect("a few"),
             max_steps: u32::try_from(self.rng.between(1, 4)).expect("a few"),

@@ -20,7 +20,7 @@ use piton_core::{
 use piton_store::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
     Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Standing, StepEnd, Store, Tally, Verdict, WorkerRow,
+    RunRow, Scheduling, Standing, StepEnd, Store, Tally, Turns, Verdict, WorkerRow,
 };
 
 pub use mutant::Mutant;
@@ -78,7 +78,13 @@ impl Memory {
     pub fn open(&self, clock: Clock) -> MemoryStore {
         let bell = Bell::unconnected();
         self.inner().bells.push(bell.clone());
-        MemoryStore { memory: self.clone(), clock, bell }
+        MemoryStore {
+            memory: self.clone(),
+            clock,
+            bell,
+            scheduling: Scheduling::default(),
+            turns: Mutex::default(),
+        }
     }
 
     /// What everybody sees.
@@ -170,9 +176,17 @@ pub struct MemoryStore {
     memory: Memory,
     clock: Clock,
     bell: Bell,
+    scheduling: Scheduling,
+    turns: Mutex<Turns>,
 }
 
 impl MemoryStore {
+    /// The same, for workers of this scheduling.
+    #[must_use]
+    pub fn scheduled(self, scheduling: Scheduling) -> Self {
+        Self { scheduling, ..self }
+    }
+
     fn synced<T>(&self, transaction: impl FnOnce(&mut Tables, i64) -> Written<T>) -> T {
         let now_ms = self.clock.now_ms();
         self.memory.write(true, |tables| transaction(tables, now_ms))
@@ -352,18 +366,29 @@ impl Store for MemoryStore {
 
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
         let now_ms = self.clock.now_ms();
-        let due = self.read(|tables| tables.due(lane, now_ms).len())?;
+        let due = self.read(|tables| tables.due(lane, now_ms, &self.scheduling.only).len())?;
         Ok(u32::try_from(due).unwrap_or(u32::MAX).min(limit))
     }
 
     async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {
-        Ok(self.unsynced(|tables, now_ms| tables.claim(worker, lane, limit, now_ms)))
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(self.unsynced(|tables, now_ms| {
+            let due = tables.due(lane, now_ms, &self.scheduling.only);
+            let chosen = self.scheduling.choose(&turns, due, tables.held(), limit);
+            let written = tables.claim(worker, &chosen);
+            if !written.0.is_empty() {
+                chosen.iter().for_each(|due| turns.take(&due.tenant, &self.scheduling));
+            }
+            written
+        }))
     }
 
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
         Ok(match commit.end {
-            StepEnd::Progress => self.unsynced(|tables, now_ms| tables.commit(&commit, now_ms)),
-            _ => self.synced(|tables, now_ms| tables.commit(&commit, now_ms)),
+            StepEnd::Progress => {
+                self.unsynced(|tables, now_ms| tables.commit(&commit, &self.scheduling, now_ms))
+            }
+            _ => self.synced(|tables, now_ms| tables.commit(&commit, &self.scheduling, now_ms)),
         })
     }
 

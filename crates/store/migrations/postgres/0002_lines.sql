@@ -1,0 +1,8 @@
+-- Jobs wait in lines: those of one tenant, agent and priority, oldest first. Whose turn it is among the lines is chosen at
+-- each claim, so that neither a long line nor one that may not go on is ever walked through.
+ALTER TABLE jobs ADD COLUMN agent text NOT NULL DEFAULT '';  -- the run's; empty where an older Piton wrote it
+
+UPDATE jobs SET agent = runs.agent_name FROM runs WHERE runs.id = jobs.run;
+
+CREATE INDEX jobs_lines ON jobs (tenant, agent, priority, due_at, run);
+DROP INDEX jobs_due;
