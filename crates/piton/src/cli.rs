@@ -101,7 +101,11 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Work {
+    #[command(subcommand)]
+    pub(crate) command: Option<WorkCommand>,
+
     /// Steps at once [default: 16]
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
@@ -117,6 +121,26 @@ pub(crate) struct Work {
     /// Take up one run that may have taken its worker down, and end with it
     #[arg(long, hide = true, requires = "child")]
     pub(crate) apart: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkCommand {
+    /// Let workers finish their steps under way, take nothing new, and end
+    Drain(Drain),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// Ids of workers, as the system page shows them
+    #[arg(required_unless_present = "all")]
+    pub(crate) ids: Vec<String>,
+
+    /// Every worker there is, on every machine
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) at: At,
 }
 
 #[derive(Debug, Args)]

@@ -18,6 +18,10 @@ pub const PRIORITY_AGE_MS: i64 = 60_000;
 pub(crate) const LINES_MAX: usize = 256;
 /// Due jobs that one claim looks at, about.
 pub(crate) const DUE_MAX: usize = 512;
+/// Agents that are left alone at once.
+const HELD_OFF_MAX: usize = 1_000;
+/// No agent is left alone for longer without another try.
+pub const HOLD_OFF_MAX_MS: i64 = 10_000;
 /// How far one step moves the turn of a tenant of weight 1.
 const STRIDE: u64 = 1 << 20;
 
@@ -131,11 +135,33 @@ pub struct Turns {
     next: BTreeMap<String, u64>,
     /// The line that the last claim stopped at, if there are more.
     pub(crate) after: Option<Line>,
+    /// Agents whose jobs are left alone, until when.
+    held_off: BTreeMap<String, i64>,
 }
 
 impl Turns {
     fn of(&self, tenant: &str) -> u64 {
         self.next.get(tenant).copied().unwrap_or_default().max(self.now)
+    }
+
+    /// Leaves jobs of `agent` alone until then.
+    pub fn hold_off(&mut self, agent: &str, until_ms: i64) {
+        if self.held_off.len() >= HELD_OFF_MAX {
+            self.held_off.clear();
+        }
+        self.held_off.insert(agent.to_owned(), until_ms);
+    }
+
+    /// Whether jobs of `agent` are left alone now.
+    pub fn holds_off(&self, agent: &str, now_ms: i64) -> bool {
+        // One that is longer than any could be comes of a clock that was ahead.
+        let left_ms = self.held_off.get(agent).map_or(0, |until_ms| until_ms - now_ms);
+        (1..=HOLD_OFF_MAX_MS).contains(&left_ms)
+    }
+
+    /// The agents whose jobs are left alone now.
+    pub(crate) fn held_off(&self, now_ms: i64) -> Vec<String> {
+        self.held_off.keys().filter(|agent| self.holds_off(agent, now_ms)).cloned().collect()
     }
 
     /// `tenant` takes a turn.
@@ -158,12 +184,13 @@ impl Scheduling {
         !self.tenant_max.is_empty() || !self.agent_max.is_empty()
     }
 
-    /// Whether jobs of the line are this process's.
-    pub(crate) fn looks_at(&self, line: &Line) -> bool {
+    /// Whether jobs of the line are for this process, now that these agents are left alone.
+    pub(crate) fn looks_at(&self, line: &Line, held_off: &[String]) -> bool {
         // Of a line without agent each run tells.
         let agent_may_do = self.only.agents.is_empty() || line.agent.is_empty();
         (agent_may_do || self.only.agents.contains(&line.agent))
             && (self.only.tenants.is_empty() || self.only.tenants.contains(&line.tenant))
+            && !held_off.contains(&line.agent)
     }
 
     fn has_room(&self, held: &HeldRuns, due: &Due) -> bool {
@@ -228,6 +255,11 @@ impl Scheduler {
 
     pub(crate) fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The agents whose jobs are left alone now.
+    pub(crate) fn held_off(&self, now_ms: i64) -> Vec<String> {
+        self.turns().held_off(now_ms)
     }
 
     /// Enters in the account what was taken.

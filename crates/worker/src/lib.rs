@@ -8,6 +8,7 @@ mod cache;
 mod deps;
 mod lease;
 mod overrun;
+mod pace;
 mod perform;
 mod step;
 mod watch;
@@ -28,10 +29,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use deps::{Deps, Model, Tools};
+pub use pace::Paces;
 
 use cache::Caches;
 use lease::Lease;
 use overrun::Polls;
+use pace::Pacer;
 use step::Advance;
 use watch::Watch;
 
@@ -54,6 +57,7 @@ pub struct WorkerOptions {
     pub hurried_shutdown_ms: u64,
     pub host: String,
     pub version: String,
+    pub paces: Paces,
 }
 
 /// Why an incarnation ended.
@@ -61,6 +65,8 @@ pub struct WorkerOptions {
 enum End {
     Stopped,
     LeaseLost,
+    /// Asked to finish its steps and take nothing new.
+    Drained,
 }
 
 /// Why a worker cannot run at all.
@@ -83,10 +89,11 @@ pub async fn run(
     hurry: CancellationToken,
 ) -> Result<(), Error> {
     let caches = Arc::new(Caches::default());
+    let pacer = Pacer::new(options.paces.clone(), Arc::clone(&deps.store), deps.clock.clone());
     let mut worker = options.name.clone();
     for number in 2_u64.. {
-        match incarnation(&deps, &options, &worker, &caches, &stop, &hurry).await? {
-            End::Stopped => break,
+        match incarnation(&deps, &options, &worker, (&caches, &pacer), &stop, &hurry).await? {
+            End::Stopped | End::Drained => break,
             End::LeaseLost => tracing::warn!("the lease was lost; beginning anew under another name"),
         }
         worker = WorkerId::new(format!("{}.{number}", options.name));
@@ -98,7 +105,7 @@ async fn incarnation(
     deps: &Deps,
     options: &WorkerOptions,
     worker: &WorkerId,
-    caches: &Arc<Caches>,
+    (caches, pacer): (&Arc<Caches>, &Arc<Pacer>),
     stop: &CancellationToken,
     hurry: &CancellationToken,
 ) -> Result<End, Error> {
@@ -124,6 +131,7 @@ async fn incarnation(
         clock: deps.clock.clone(),
         worker: worker.clone(),
         caches: Arc::clone(caches),
+        pacer: Arc::clone(pacer),
         slots: lease.slots(),
         watch: Watch::start(Arc::clone(&deps.store), lease.lost()),
         stopping: claiming.clone(),
@@ -139,14 +147,24 @@ async fn incarnation(
     let working = AbortOnDropHandle::new(deps.steps.spawn(working));
 
     let lost = lease.lost();
+    let drained = lease.drained();
     let ending = async {
         let end = tokio::select! {
             biased;
             () = stop.cancelled() => End::Stopped,
             () = lost.cancelled() => End::LeaseLost,
+            () = drained.cancelled() => End::Drained,
         };
         claiming.cancel();
-        if end == End::Stopped {
+        if end == End::Drained {
+            // Each step ends by its own limit.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = lost.cancelled() => {}
+            }
+        }
+        if end != End::LeaseLost {
             let patience = Duration::from_millis(options.shutdown_ms);
             let hurried = async {
                 hurry.cancelled().await;
@@ -172,9 +190,15 @@ async fn incarnation(
         () = ending => Ok(()),
     };
     let was_lost = lost.is_cancelled();
+    let was_drained = drained.is_cancelled();
     lease.give_up().await;
     ran?;
-    Ok(if was_lost && !stop.is_cancelled() { End::LeaseLost } else { End::Stopped })
+    Ok(match (stop.is_cancelled(), was_drained) {
+        (true, _) => End::Stopped,
+        (false, true) => End::Drained,
+        (false, false) if was_lost => End::LeaseLost,
+        (false, false) => End::Stopped,
+    })
 }
 
 /// An ordinary apalis worker over the queue: each job is a task of its own, and a panic ends only that one.

@@ -192,6 +192,18 @@ pub(crate) const KEYS: &[Key] = &[
         "",
         "The most tokens of one reply. Not set: the endpoint decides."
     ),
+    key!(
+        "model.requests_per_minute",
+        Kind::PerName { max: 1_000_000 },
+        "",
+        "Requests a minute to each model, by its name, over all workers of all machines. * is every model not named."
+    ),
+    key!(
+        "model.tokens_per_minute",
+        Kind::PerName { max: 1_000_000_000 },
+        "",
+        "Tokens a minute of each model, both ways, over all workers. They are counted when a reply tells them."
+    ),
     key!("agent.default", Kind::Text, "default", "The agent that a launch without a name gets."),
     key!("agent.max_steps", whole(1, 1_000), "10", "The step limit of agents that set none."),
     key!("test.tools", Kind::Flag, "false", "Adds the tools abort, panic and sleep, to try crashes with."),
@@ -327,9 +339,7 @@ impl Kind {
             }
             Self::Origins => "a list of origins, such as https://app.example.com".to_owned(),
             Self::PerName { max } => {
-                format!(
-                    "a list of different names with a number from 1 to {max} each, such as acme=3 or *=10"
-                )
+                format!("a list of different names with a number from 1 to {max} each, such as acme=3")
             }
             Self::Only => "a list of agents and tenants, such as agent=research or tenant=acme".to_owned(),
             Self::LogLevel => {

@@ -104,6 +104,10 @@ pub(crate) struct ModelConfig {
     #[serde(deserialize_with = "unless_off")]
     pub(crate) reasoning_effort: Option<String>,
     pub(crate) max_output_tokens: Option<u32>,
+    #[serde(deserialize_with = "lists::read_per_name")]
+    pub(crate) requests_per_minute: PerName,
+    #[serde(deserialize_with = "lists::read_per_name")]
+    pub(crate) tokens_per_minute: PerName,
 }
 
 impl ModelConfig {

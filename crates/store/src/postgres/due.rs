@@ -28,7 +28,7 @@ macro_rules! lines {
                   ORDER BY j.tenant, j.agent, j.priority LIMIT 1) next), \
              walked AS MATERIALIZED (SELECT * FROM line LIMIT $4), \
              looked AS MATERIALIZED (SELECT * FROM walked WHERE (cardinality($5::text[]) = 0 OR tenant = ANY($5)) \
-               AND (cardinality($6::text[]) = 0 OR agent = ANY($6) OR agent = '')) ",
+               AND (cardinality($6::text[]) = 0 OR agent = ANY($6) OR agent = '') AND NOT agent = ANY($7)) ",
             $then
         )
     };
@@ -44,9 +44,9 @@ macro_rules! in_line {
                  LEFT JOIN (SELECT due.* FROM looked CROSS JOIN LATERAL \
                    (SELECT j.run, j.kind, r.tenant AS of_tenant, r.agent_name, r.priority AS at_priority, j.due_at \
                     FROM jobs j JOIN runs r ON r.id = j.run WHERE j.tenant = looked.tenant AND j.agent = looked.agent \
-                    AND j.priority = looked.priority AND j.due_at <= $7 AND r.owner IS NULL AND r.reducer <= $8 \
+                    AND j.priority = looked.priority AND j.due_at <= $8 AND r.owner IS NULL AND r.reducer <= $9 \
                     AND r.suspect IS NULL ORDER BY j.due_at, j.run \
-                    LIMIT least($9, greatest(4, $10 / (SELECT greatest(count(*), 1) FROM looked)))"
+                    LIMIT least($10, greatest(4, $11 / (SELECT greatest(count(*), 1) FROM looked)))"
             ),
             $lock,
             ") due) due ON true"
@@ -79,8 +79,9 @@ pub(super) async fn count(
         let due = due.iter().filter(|due| only.takes(&due.tenant, &due.agent)).count();
         return Ok(u32::try_from(due).unwrap_or(u32::MAX).min(limit));
     }
+    let held_off = scheduler.held_off(now_ms);
     // Where anything goes, all lines are as one.
-    let row = if only.is_any() {
+    let row = if only.is_any() && held_off.is_empty() {
         let sql = "SELECT count(*) FROM (SELECT FROM jobs j JOIN runs r ON r.id = j.run WHERE j.due_at <= $1 \
                    AND r.owner IS NULL AND r.reducer <= $2 AND r.suspect IS NULL LIMIT $3) due";
         conn.first(sql, &[&now_ms, &i64::from(REDUCER), &i64::from(limit)]).await?
@@ -88,14 +89,14 @@ pub(super) async fn count(
         let sql = lines!(
             "SELECT count(*) FROM (SELECT FROM looked CROSS JOIN LATERAL (SELECT FROM jobs j JOIN runs r ON r.id = j.run \
              WHERE j.tenant = looked.tenant AND j.agent = looked.agent AND j.priority = looked.priority \
-             AND j.due_at <= $7 AND r.owner IS NULL AND r.reducer <= $8 AND r.suspect IS NULL \
-             AND (cardinality($6::text[]) = 0 OR r.agent_name = ANY($6)) LIMIT $9) due LIMIT $9) due"
+             AND j.due_at <= $8 AND r.owner IS NULL AND r.reducer <= $9 AND r.suspect IS NULL \
+             AND (cardinality($6::text[]) = 0 OR r.agent_name = ANY($6)) LIMIT $10) due LIMIT $10) due"
         );
         let Line { tenant, agent, priority } = Line::first();
         let (tenants, agents) = only_names(scheduler);
         let (all, reducer, limit) = (i64::MAX, i64::from(REDUCER), i64::from(limit));
-        let params: [&(dyn ToSql + Sync); 9] =
-            [&tenant, &agent, &priority, &all, &tenants, &agents, &now_ms, &reducer, &limit];
+        let params: [&(dyn ToSql + Sync); 10] =
+            [&tenant, &agent, &priority, &all, &tenants, &agents, &held_off, &now_ms, &reducer, &limit];
         conn.first(sql, &params).await?
     };
     Ok(row.map_or(0, |row| small(row.get(0))))
@@ -149,8 +150,11 @@ async fn in_lines(
     let lines_max = i64::try_from(LINES_MAX).unwrap_or(i64::MAX);
     let due_max = i64::try_from(DUE_MAX).unwrap_or(i64::MAX);
     let (reducer, limit) = (i64::from(REDUCER), i64::from(limit));
-    let params: [&(dyn ToSql + Sync); 10] =
-        [&tenant, &agent, &priority, &lines_max, &tenants, &agents, &now_ms, &reducer, &limit, &due_max];
+    let held_off = scheduler.held_off(now_ms);
+    let params: [&(dyn ToSql + Sync); 11] = [
+        &tenant, &agent, &priority, &lines_max, &tenants, &agents, &held_off, &now_ms, &reducer, &limit,
+        &due_max,
+    ];
     let sql = if locked { in_line!(" FOR UPDATE SKIP LOCKED") } else { in_line!("") };
     let rows = conn.query(sql, &params).await?;
     let after = rows.first().filter(|row| row.get::<_, i64>(0) >= lines_max).map(|row| Line {

@@ -14,6 +14,7 @@ mod launch;
 mod notify;
 mod open;
 mod output;
+mod pace;
 mod queue_bound;
 mod read;
 mod rows;
@@ -40,8 +41,8 @@ use writer::{Terms, Writer};
 use crate::scheduling::Scheduler;
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, Scheduling,
-    Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
+    Launched, Lost, LostAttempt, LostWorker, Meter, Pace, Peer, Places, QueueStats, Readiness, RunFilter,
+    RunPage, RunRow, Scheduling, Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
 };
 
 #[derive(Debug, Clone)]
@@ -214,6 +215,14 @@ impl Store for PostgresStore {
         self.writer.write(worker::Renew { worker: worker.clone(), expires_at_ms }).await
     }
 
+    async fn drain(&self, worker: &WorkerId) -> Result<bool, Error> {
+        self.writer.write(worker::Drain(worker.clone())).await
+    }
+
+    async fn is_draining(&self, worker: &WorkerId) -> Result<bool, Error> {
+        Ok(self.pool.read(async |conn| read::is_draining(conn, worker).await).await?)
+    }
+
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
         let now_ms = self.clock.now_ms();
         Ok(self.pool.read(async |conn| due::count(conn, &self.scheduler, lane, now_ms, limit).await).await?)
@@ -234,8 +243,30 @@ impl Store for PostgresStore {
         self.writer.write(step::WriteCommit { commit, scheduler: Arc::clone(&self.scheduler) }).await
     }
 
-    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {
-        self.writer.write(step::HandBack { run, worker: worker.clone(), epoch }).await
+    async fn hand_back(
+        &self,
+        run: RunId,
+        worker: &WorkerId,
+        epoch: Epoch,
+        due_at_ms: i64,
+    ) -> Result<(), Error> {
+        self.writer.write(step::HandBack { run, worker: worker.clone(), epoch, due_at_ms }).await
+    }
+
+    async fn take_places(&self, endpoint: &str, pace: Pace, wanted: u32) -> Result<Places, Error> {
+        let now_ms = self.clock.now_ms();
+        let take = |meter: &mut Meter| meter.take(pace, wanted, now_ms);
+        Ok(self.pool.read(async |conn| pace::change(conn, endpoint, take).await).await?)
+    }
+
+    async fn spend(&self, endpoint: &str, pace: Pace, requests: u32, tokens: u64) -> Result<(), Error> {
+        let now_ms = self.clock.now_ms();
+        let spend = |meter: &mut Meter| meter.spend(pace, requests, tokens, now_ms);
+        Ok(self.pool.read(async |conn| pace::change(conn, endpoint, spend).await).await?)
+    }
+
+    fn hold_off(&self, agent: &str, until_ms: i64) {
+        self.scheduler.turns().hold_off(agent, until_ms);
     }
 
     async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error> {

@@ -85,7 +85,7 @@ macro_rules! workers {
     ($which:literal) => {
         concat!(
             "SELECT id, host, pid, concurrency, version, started_at, lease_ms, expires_at, \
-             (SELECT count(*) FROM runs WHERE owner = workers.id) FROM workers ",
+             (SELECT count(*) FROM runs WHERE owner = workers.id), draining FROM workers ",
             $which
         )
     };
@@ -118,7 +118,13 @@ fn worker_row(row: &Row) -> WorkerRow {
         lease_ms: unsigned(row.get(6)),
         expires_at_ms: row.get(7),
         runs: small(row.get(8)),
+        draining: row.get(9),
     }
+}
+
+pub(super) async fn is_draining(conn: &Conn, worker: &WorkerId) -> Result<bool, Fault> {
+    let sql = "SELECT FROM workers WHERE id = $1 AND draining";
+    Ok(conn.first(sql, &[&worker.as_str()]).await?.is_some())
 }
 
 pub(super) async fn queue(conn: &Conn, now_ms: i64) -> Result<QueueStats, Fault> {

@@ -47,10 +47,14 @@ impl Transact for TakeJobs {
 
 impl TakeJobs {
     async fn take(&self, conn: &Conn, now_ms: i64) -> Result<(Taken, Option<Ring>), Fault> {
-        // A worker that was declared dead takes nothing: nobody would look after what it takes. Whoever declares it dead at
+        // A worker that drains takes nothing, nor does one that was declared dead: nobody would look after what it takes. Whoever declares it dead at
         // this moment waits for this transaction, and frees what it took.
-        let alive =
-            conn.first("SELECT FROM workers WHERE id = $1 FOR KEY SHARE", &[&self.worker.as_str()]).await?;
+        let alive = conn
+            .first(
+                "SELECT FROM workers WHERE id = $1 AND NOT draining FOR KEY SHARE",
+                &[&self.worker.as_str()],
+            )
+            .await?;
         if alive.is_none() {
             return Ok((Taken::default(), None));
         }
@@ -82,9 +86,10 @@ impl TakeJobs {
                 continue;
             };
             let place = chosen.due.iter().position(|due| due.run == run);
-            let kind = place.and_then(|place| chosen.due.get(place)).map_or(JobKind::Step, |due| due.kind);
+            let due = place.and_then(|place| chosen.due.get(place));
+            let (kind, due_at_ms) = due.map_or((JobKind::Step, now_ms), |due| (due.kind, due.due_at_ms));
             let (epoch, attempt) = (epoch(row.get(2)), small(row.get(3)));
-            claims.push((place, Claim { run, fold, epoch, attempt, ordinal: 1, kind }));
+            claims.push((place, Claim { run, fold, epoch, attempt, ordinal: 1, kind, due_at_ms }));
         }
         claims.sort_unstable_by_key(|(place, _)| *place);
         let claims = claims.into_iter().map(|(_, claim)| claim).collect();
@@ -230,6 +235,7 @@ pub(super) struct HandBack {
     pub(super) run: RunId,
     pub(super) worker: WorkerId,
     pub(super) epoch: Epoch,
+    pub(super) due_at_ms: i64,
 }
 
 impl Transact for HandBack {
@@ -249,7 +255,7 @@ impl Transact for HandBack {
                 )
                 .await?;
             if row.is_some_and(|row| row.get(0)) {
-                enqueue(conn, self.run, JobKind::Step, now_ms).await?;
+                enqueue(conn, self.run, JobKind::Step, self.due_at_ms.min(now_ms)).await?;
                 return Ok(((), Some(Ring::Job)));
             }
             Ok(((), None))

@@ -62,6 +62,20 @@ impl Transact for Renew {
     }
 }
 
+/// Asks a worker to end in good order.
+pub(super) struct Drain(pub(super) WorkerId);
+
+impl Transact for Drain {
+    type Out = bool;
+
+    fn run<'a>(&'a self, conn: &'a Conn, _now_ms: i64) -> Written<'a, bool> {
+        Box::pin(async move {
+            let drain = "UPDATE workers SET draining = true WHERE id = $1";
+            Ok((conn.execute(drain, &[&self.0.as_str()]).await? == 1, None))
+        })
+    }
+}
+
 /// Ends the ownership of a dead worker, if its row is still as it was when it looked dead.
 pub(super) struct Recover(pub(super) LostWorker);
 

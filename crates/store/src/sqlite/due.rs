@@ -21,6 +21,20 @@ pub(super) const NEXT_LINE: &str = "\
                    WHERE tenant > ?1 ORDER BY tenant, agent, priority LIMIT 1) \
     LIMIT 1";
 
+/// The first line, and whether it is the only one: most often it is.
+pub(super) const FIRST_LINE: &str = "\
+    SELECT first.tenant, first.agent, first.priority, \
+           first.tenant = last.tenant AND first.agent = last.agent AND first.priority = last.priority \
+    FROM (SELECT tenant, agent, priority FROM jobs ORDER BY tenant, agent, priority LIMIT 1) first, \
+         (SELECT tenant, agent, priority FROM jobs ORDER BY tenant DESC, agent DESC, priority DESC LIMIT 1) last";
+
+/// Whether a job of the first line is due, where there is a line: most often that settles whether any is.
+pub(super) const DUE_IN_FIRST: &str = "\
+    SELECT EXISTS (SELECT 1 FROM jobs j CROSS JOIN runs r ON r.id = j.run \
+                   WHERE j.tenant = first.tenant AND j.agent = first.agent AND j.priority = first.priority \
+                   AND j.due_at <= ?1 AND r.owner IS NULL AND r.reducer <= ?2 AND r.suspect IS NULL) \
+    FROM (SELECT tenant, agent, priority FROM jobs ORDER BY tenant, agent, priority LIMIT 1) first";
+
 /// Due jobs of runs that nobody holds and that this version can advance. SQLite keeps the order of a CROSS JOIN.
 macro_rules! in_line {
     ($select:literal, $then:literal) => {
@@ -74,13 +88,23 @@ pub(super) fn count(
         let mut count = conn.prepare_cached(COUNT_APART)?;
         return Ok(count.query_row(params![now_ms, REDUCER, limit], |row| row.get(0))?);
     }
+    let held_off = scheduler.held_off(now_ms);
+    if limit == 1 && only.is_any() && held_off.is_empty() {
+        let mut look = conn.prepare_cached(DUE_IN_FIRST)?;
+        let is_due: Option<bool> = look.query_row(params![now_ms, REDUCER], |row| row.get(0)).optional()?;
+        match is_due {
+            None => return Ok(0),
+            Some(true) => return Ok(1),
+            Some(false) => {}
+        }
+    }
     let mut counted = 0;
     let mut line = Line::first();
     while counted < limit
         && let Some(next) = line_after(conn, &line)?
     {
         line = next;
-        if scheduler.scheduling.looks_at(&line) {
+        if scheduler.scheduling.looks_at(&line, &held_off) {
             let Line { tenant, agent, priority } = &line;
             let mut count = conn.prepare_cached(COUNT_IN_LINE)?;
             let of_line = params![tenant, agent, priority, now_ms, REDUCER, limit - counted];
@@ -111,6 +135,14 @@ pub(super) fn choose(
     Ok(Chosen { due: scheduler.scheduling.choose(&turns, due, held, limit), after, left: false })
 }
 
+fn first_line(conn: &Connection) -> Result<Option<(Line, bool)>, Fault> {
+    let mut first = conn.prepare_cached(FIRST_LINE)?;
+    let line = first.query_row([], |row| {
+        Ok((Line { tenant: row.get(0)?, agent: row.get(1)?, priority: row.get(2)? }, row.get(3)?))
+    });
+    Ok(line.optional()?)
+}
+
 fn line_after(conn: &Connection, line: &Line) -> Result<Option<Line>, Fault> {
     let mut next = conn.prepare_cached(NEXT_LINE)?;
     let after = params![line.tenant, line.agent, line.priority];
@@ -127,12 +159,22 @@ fn in_lines(
     limit: u32,
 ) -> Result<(Vec<Due>, Option<Line>), Fault> {
     let mut last = after.cloned().unwrap_or_else(Line::first);
+    let held_off = scheduler.held_off(now_ms);
     let (mut lines, mut looked_at) = (Vec::new(), 0);
-    while looked_at < LINES_MAX
+    let mut is_last = false;
+    if after.is_none() {
+        let Some((first, is_only)) = first_line(conn)? else { return Ok((Vec::new(), None)) };
+        if scheduler.scheduling.looks_at(&first, &held_off) {
+            lines.push(first.clone());
+        }
+        (last, looked_at, is_last) = (first, 1, is_only);
+    }
+    while !is_last
+        && looked_at < LINES_MAX
         && let Some(next) = line_after(conn, &last)?
     {
         looked_at += 1;
-        if scheduler.scheduling.looks_at(&next) {
+        if scheduler.scheduling.looks_at(&next, &held_off) {
             lines.push(next.clone());
         }
         last = next;

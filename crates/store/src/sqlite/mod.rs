@@ -10,6 +10,7 @@ mod launch;
 mod line;
 mod open;
 mod output;
+mod pace;
 mod queue_bound;
 mod read;
 mod reader;
@@ -38,8 +39,8 @@ use crate::lock;
 use crate::scheduling::Scheduler;
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
-    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Scheduling, Standing, Store, Tally, Verdict, WorkerRow,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness,
+    RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Tally, Verdict, WorkerRow,
 };
 
 /// Runs and events that are looked at where somebody asks for them.
@@ -263,6 +264,15 @@ impl Store for SqliteStore {
         self.writer.write(worker::Renew { worker: worker.clone(), expires_at_ms }).await
     }
 
+    async fn drain(&self, worker: &WorkerId) -> Result<bool, Error> {
+        self.writer.write(worker::Drain(worker.clone())).await
+    }
+
+    async fn is_draining(&self, worker: &WorkerId) -> Result<bool, Error> {
+        let worker = worker.clone();
+        self.readers.read(move |conn| read::is_draining(conn, &worker)).await
+    }
+
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
         let now_ms = self.clock.now_ms();
         // Not here and now: whoever claims shares threads with the renewal of the lease, and a disk may stall.
@@ -286,8 +296,26 @@ impl Store for SqliteStore {
         self.writer.write(step::WriteCommit { commit, scheduler: Arc::clone(&self.scheduler) }).await
     }
 
-    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {
-        self.writer.write(step::HandBack { run, worker: worker.clone(), epoch }).await
+    async fn hand_back(
+        &self,
+        run: RunId,
+        worker: &WorkerId,
+        epoch: Epoch,
+        due_at_ms: i64,
+    ) -> Result<(), Error> {
+        self.writer.write(step::HandBack { run, worker: worker.clone(), epoch, due_at_ms }).await
+    }
+
+    async fn take_places(&self, endpoint: &str, pace: Pace, wanted: u32) -> Result<Places, Error> {
+        self.writer.write(pace::Take { endpoint: endpoint.to_owned(), pace, wanted }).await
+    }
+
+    async fn spend(&self, endpoint: &str, pace: Pace, requests: u32, tokens: u64) -> Result<(), Error> {
+        self.writer.write(pace::Spend { endpoint: endpoint.to_owned(), pace, requests, tokens }).await
+    }
+
+    fn hold_off(&self, agent: &str, until_ms: i64) {
+        self.scheduler.turns().hold_off(agent, until_ms);
     }
 
     async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error> {

@@ -12,7 +12,7 @@ use crate::{InboxItem, LostAttempt, QueueStats, RunFilter, RunPage, Standing, Ta
 const PAGE_MAX: u32 = 1000;
 /// What [`worker_row`] reads.
 const WORKERS: &str = "SELECT id, host, pid, concurrency, version, started_at, lease_ms, expires_at, \
-                       (SELECT count(*) FROM runs WHERE owner = workers.id) FROM workers";
+                       (SELECT count(*) FROM runs WHERE owner = workers.id), draining FROM workers";
 /// How long a worker whose lease lapsed is still listed.
 const LAPSED_SHOWN_MS: i64 = 60_000;
 
@@ -133,7 +133,13 @@ fn worker_row(row: &Row<'_>) -> Result<WorkerRow, Fault> {
         lease_ms: row.get(6)?,
         expires_at_ms: row.get(7)?,
         runs: row.get(8)?,
+        draining: row.get(9)?,
     })
+}
+
+pub(super) fn is_draining(conn: &Connection, worker: &WorkerId) -> Result<bool, Fault> {
+    let mut read = conn.prepare_cached("SELECT 1 FROM workers WHERE id = ? AND draining")?;
+    Ok(read.exists([worker.as_str()])?)
 }
 
 pub(super) fn queue(conn: &Connection, now_ms: i64) -> Result<QueueStats, Fault> {

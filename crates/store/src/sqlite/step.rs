@@ -44,9 +44,10 @@ impl Transact for TakeJobs {
     }
 
     fn run(&self, conn: &Connection, now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {
-        // A worker that was declared dead takes nothing: nobody would look after what it takes.
-        let is_known =
-            conn.prepare_cached("SELECT 1 FROM workers WHERE id = ?")?.exists([self.worker.as_str()])?;
+        // A worker that was declared dead takes nothing: nobody would look after what it takes. Nor does one that drains.
+        let is_known = conn
+            .prepare_cached("SELECT 1 FROM workers WHERE id = ? AND NOT draining")?
+            .exists([self.worker.as_str()])?;
         if !is_known {
             return Ok((Taken::default(), None));
         }
@@ -57,7 +58,7 @@ impl Transact for TakeJobs {
              WHERE id = ?2 AND status IN ('running', 'cancelling') RETURNING fold, epoch, attempt",
         )?;
         let mut claims = Vec::with_capacity(chosen.due.len());
-        for Due { run, kind, .. } in &chosen.due {
+        for Due { run, kind, due_at_ms, .. } in &chosen.due {
             let id = run.to_string();
             take.execute([&id])?;
             let mut rows = own.query(params![self.worker.as_str(), id, now_ms])?;
@@ -73,7 +74,15 @@ impl Transact for TakeJobs {
                 continue;
             };
             let (epoch, attempt) = (epoch(row.get(1)?), row.get(2)?);
-            claims.push(Claim { run: *run, fold, epoch, attempt, ordinal: 1, kind: *kind });
+            claims.push(Claim {
+                run: *run,
+                fold,
+                epoch,
+                attempt,
+                ordinal: 1,
+                kind: *kind,
+                due_at_ms: *due_at_ms,
+            });
         }
         Ok((Taken { claims, chosen }, None))
     }
@@ -226,6 +235,7 @@ pub(super) struct HandBack {
     pub(super) run: RunId,
     pub(super) worker: WorkerId,
     pub(super) epoch: Epoch,
+    pub(super) due_at_ms: i64,
 }
 
 impl Transact for HandBack {
@@ -244,7 +254,7 @@ impl Transact for HandBack {
             .query_row(params![self.run.to_string(), self.worker.as_str(), signed(self.epoch.0)], |row| row.get(0))
             .optional()?;
         if is_runnable == Some(true) {
-            enqueue(conn, self.run, JobKind::Step, now_ms)?;
+            enqueue(conn, self.run, JobKind::Step, self.due_at_ms.min(now_ms))?;
             return Ok(((), Some(Ring::Job)));
         }
         Ok(((), None))
@@ -290,7 +300,9 @@ mod tests {
 
     use super::{MOVES, STAYS};
     use crate::Synchronous;
-    use crate::sqlite::due::{COUNT_APART, COUNT_IN_LINE, NEXT_LINE, TAKE_APART, TAKE_IN_LINE};
+    use crate::sqlite::due::{
+        COUNT_APART, COUNT_IN_LINE, DUE_IN_FIRST, FIRST_LINE, NEXT_LINE, TAKE_APART, TAKE_IN_LINE,
+    };
     use crate::sqlite::open;
 
     #[test]
@@ -299,7 +311,17 @@ mod tests {
         let path = dir.path().join("piton.db");
         open::prepare(&path, dir.path()).expect("a database");
         let conn = open::writer(&path, Synchronous::Full).expect("a connection");
-        for sql in [COUNT_APART, COUNT_IN_LINE, NEXT_LINE, TAKE_APART, TAKE_IN_LINE, STAYS, MOVES] {
+        for sql in [
+            COUNT_APART,
+            COUNT_IN_LINE,
+            DUE_IN_FIRST,
+            FIRST_LINE,
+            NEXT_LINE,
+            TAKE_APART,
+            TAKE_IN_LINE,
+            STAYS,
+            MOVES,
+        ] {
             for value in 0..3 {
                 let mut statement = conn.prepare_cached(sql).expect("prepared");
                 for parameter in 1..=statement.parameter_count() {

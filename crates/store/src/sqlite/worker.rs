@@ -68,6 +68,22 @@ impl Transact for Renew {
     }
 }
 
+/// Asks a worker to end in good order.
+pub(super) struct Drain(pub(super) WorkerId);
+
+impl Transact for Drain {
+    type Out = bool;
+
+    fn durability(&self) -> Durability {
+        Durability::AsSet
+    }
+
+    fn run(&self, conn: &Connection, _now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let asked = conn.execute("UPDATE workers SET draining = 1 WHERE id = ?", [self.0.as_str()])?;
+        Ok((asked == 1, None))
+    }
+}
+
 /// Ends the ownership of a dead worker, if its row is still as it was when it looked dead.
 pub(super) struct Recover(pub(super) LostWorker);
 

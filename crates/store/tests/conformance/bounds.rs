@@ -103,12 +103,12 @@ async fn what_is_asked_of_a_run_that_is_there_is_never_refused_for_the_queue() {
     let (paused, held) = (claims[0].run, claims[1].clone());
     bounded.store.command(paused, Command::Pause).await.expect("paused");
     for claim in &claims[2..] {
-        bounded.store.hand_back(claim.run, &worker, claim.epoch).await.expect("handed back");
+        bounded.store.hand_back(claim.run, &worker, claim.epoch, claim.due_at_ms).await.expect("handed back");
     }
     while bounded.store.launch(launch("x")).await.is_ok() {}
     assert_eq!(bounded.jobs(), (10, 10));
     bounded.store.command(paused, Command::Resume).await.expect("resumed");
-    bounded.store.hand_back(held.run, &worker, held.epoch).await.expect("handed back");
+    bounded.store.hand_back(held.run, &worker, held.epoch, held.due_at_ms).await.expect("handed back");
     bounded.store.command(held.run, Command::Cancel).await.expect("cancelled");
     assert_eq!(bounded.jobs(), (11, 11), "beyond the bound, and the cancelled one gone");
 }
@@ -136,7 +136,7 @@ async fn the_depth_of_a_queue_that_was_there_before_is_counted_once() {
         .execute_batch(
             "DROP TRIGGER jobs_one_more; DROP TRIGGER jobs_one_less; DROP TABLE queue_depth; DROP INDEX jobs_lines; \
              ALTER TABLE jobs DROP COLUMN agent; CREATE INDEX jobs_due ON jobs (priority DESC, due_at, run); \
-             PRAGMA user_version = 2;",
+             ALTER TABLE workers DROP COLUMN draining; DROP TABLE paces; PRAGMA user_version = 2;",
         )
         .expect("as it was before");
     let elsewhere = Bounded::another(&bounded.engine, &bounded.world).await;

@@ -173,6 +173,7 @@ impl Pair {
             lease_ms: 1_000,
             expires_at_ms: now_ms + 1_000,
             runs: 0,
+            draining: false,
         };
         ask!(self, store => store.register(&row)).expect("registered");
         if self.rng.chance(500) {
@@ -253,7 +254,8 @@ impl Pair {
             ask!(self, store => store.hand_back_all_but(&worker, &held)).expect("handed back");
         } else if let Some(held) = self.held.pop() {
             let (run, epoch) = (held.claim.run, held.claim.epoch);
-            ask!(self, store => store.hand_back(run, &held.worker, epoch)).expect("handed back");
+            ask!(self, store => store.hand_back(run, &held.worker, epoch, held.claim.due_at_ms))
+                .expect("handed back");
         }
     }
 

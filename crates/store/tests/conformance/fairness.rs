@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use piton_core::{Agent, RunId, WorkerId};
 use piton_store::{
-    Claim, CommitOutcome, Lane, Launch, Lost, Only, PRIORITY_AGE_MS, PerName, Scheduling, StepEnd, Store,
+    Claim, CommitOutcome, Lane, Launch, Lost, Only, PACE_AHEAD_MS, PRIORITY_AGE_MS, Pace, PerName, Places,
+    Scheduling, StepEnd, Store,
 };
 
-use crate::world::{World, commit, failure, launch, lost};
+use crate::world::{START_MS, World, commit, failure, launch, lost};
 
 promises![
     tenants_take_turns_however_much_one_of_them_has_waiting,
@@ -22,6 +23,8 @@ promises![
     a_place_that_its_holder_died_on_is_free_again,
     a_worker_takes_only_what_it_is_for,
     one_run_waits_for_no_queue_of_another_tenant,
+    a_rate_is_held_over_five_processes,
+    an_agent_that_is_held_off_is_left_alone_till_then,
 ];
 
 fn of(tenant: &str, agent: &str) -> Launch {
@@ -141,7 +144,11 @@ async fn a_tenants_limit_holds_over_all_workers(world: World) {
     let (worker, claims) = if one.is_empty() { (&workers[1], &two) } else { (&workers[0], &one) };
     for claim in claims {
         if world.row(claim.run).await.tenant == "a" {
-            world.store.hand_back(claim.run, worker, claim.epoch).await.expect("handed back");
+            world
+                .store
+                .hand_back(claim.run, worker, claim.epoch, claim.due_at_ms)
+                .await
+                .expect("handed back");
             break;
         }
     }
@@ -165,7 +172,7 @@ async fn an_agents_limit_holds_over_all_workers_and_lets_the_others_pass(world: 
     let [done, next] = if claim { slow } else { [slow[1], slow[0]] };
     world.store.command(done, piton_core::Command::Pause).await.expect("paused");
     let row = world.row(done).await;
-    world.store.hand_back(done, &one, row.epoch).await.expect("handed back");
+    world.store.hand_back(done, &one, row.epoch, START_MS).await.expect("handed back");
     let then: Vec<RunId> = take(&*store, &two, 10).await.iter().map(|claim| claim.run).collect();
     assert_eq!(then, [next]);
 }
@@ -207,6 +214,55 @@ async fn a_worker_takes_only_what_it_is_for(world: World) {
     assert_eq!(by_agent.due(Lane::Common, 10).await.expect("counted"), 2);
     assert_eq!(take(&*by_agent, &worker, 10).await.len(), 2);
     assert_eq!(world.store.queue().await.expect("stats").due, 1);
+}
+
+async fn a_rate_is_held_over_five_processes(world: World) {
+    const A_MINUTE: usize = 600;
+    let pace = Pace { requests: Some(600), tokens: None };
+    let mut stores = Vec::new();
+    for _ in 0..5 {
+        stores.push(opened(&world, Scheduling::default()).await);
+    }
+    let mut places = Vec::new();
+    for round in 0..360 {
+        for turn in 0..stores.len() {
+            let store = &stores[(round + turn) % stores.len()];
+            let Places { at_ms, next_at_ms } = store.take_places("here m", pace, 4).await.expect("asked");
+            let last = world.clock.now_ms() + PACE_AHEAD_MS;
+            assert!(at_ms.iter().all(|at_ms| (world.clock.now_ms()..=last).contains(at_ms)));
+            assert!(at_ms.len() == 4 || next_at_ms > last);
+            places.extend(at_ms);
+        }
+        world.clock.advance(500);
+    }
+    places.sort_unstable();
+    let ended_ms = world.clock.now_ms();
+    let minutes = places.iter().filter(|from| **from + 60_000 < ended_ms);
+    let counts: Vec<usize> = minutes
+        .map(|from| {
+            let begin = places.partition_point(|at| at < from);
+            places.partition_point(|at| *at < from + 60_000) - begin
+        })
+        .collect();
+    let (least, most) = (counts.iter().min().expect("minutes"), counts.iter().max().expect("minutes"));
+    assert!(*least * 100 >= A_MINUTE * 95 && *most * 100 <= A_MINUTE * 105, "{least} to {most} a minute");
+    // Another endpoint has a rate of its own.
+    let other = stores[0].take_places("there m", pace, 1).await.expect("asked");
+    assert_eq!(other.at_ms, [ended_ms]);
+}
+
+async fn an_agent_that_is_held_off_is_left_alone_till_then(world: World) {
+    let worker = world.worker("w").await;
+    launch_of(&world, "a", "slow").await;
+    let other = world.engine.open(&world.clock).await;
+    world.store.hold_off("slow", world.clock.now_ms() + 1_000);
+    assert_eq!(world.store.due(Lane::Common, 10).await.expect("counted"), 0);
+    assert!(world.claim(&worker).await.is_empty());
+    assert_eq!(other.due(Lane::Common, 10).await.expect("counted"), 1, "only this process holds it off");
+    let quick = launch_of(&world, "a", "quick").await;
+    assert_eq!(world.claim_one(&worker).await.run, quick);
+    world.clock.advance(1_000);
+    assert_eq!(world.claim(&worker).await.len(), 1);
 }
 
 /// 2,000 runs of one tenant wait, and `PITON_LONG=1` makes that 100,000.

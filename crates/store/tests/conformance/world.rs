@@ -74,6 +74,7 @@ impl World {
             lease_ms: LEASE_MS.unsigned_abs(),
             expires_at_ms: now_ms + LEASE_MS,
             runs: 0,
+            draining: false,
         };
         self.store.register(&row).await.expect("registered");
         row.id

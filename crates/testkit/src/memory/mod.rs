@@ -19,8 +19,8 @@ use piton_core::{
 };
 use piton_store::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Scheduling, Standing, StepEnd, Store, Tally, Turns, Verdict, WorkerRow,
+    Launched, Lost, LostAttempt, LostWorker, Pace, Peer, PeerLock, Places, QueueStats, Readiness, RunFilter,
+    RunPage, RunRow, Scheduling, Standing, StepEnd, Store, Tally, Turns, Verdict, WorkerRow,
 };
 
 pub use mutant::Mutant;
@@ -364,16 +364,29 @@ impl Store for MemoryStore {
         Ok(self.unsynced(|tables, _| tables.renew(worker, expires_at_ms)))
     }
 
+    async fn drain(&self, worker: &WorkerId) -> Result<bool, Error> {
+        Ok(self.synced(|tables, _| tables.drain(worker)))
+    }
+
+    async fn is_draining(&self, worker: &WorkerId) -> Result<bool, Error> {
+        self.read(|tables| tables.workers.get(worker).is_some_and(|worker| worker.draining))
+    }
+
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
         let now_ms = self.clock.now_ms();
-        let due = self.read(|tables| tables.due(lane, now_ms, &self.scheduling.only).len())?;
+        let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = self.read(|tables| {
+            let due = tables.due(lane, now_ms, &self.scheduling.only).into_iter();
+            due.filter(|due| lane == Lane::Apart || !turns.holds_off(&due.agent, now_ms)).count()
+        })?;
         Ok(u32::try_from(due).unwrap_or(u32::MAX).min(limit))
     }
 
     async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(self.unsynced(|tables, now_ms| {
-            let due = tables.due(lane, now_ms, &self.scheduling.only);
+            let mut due = tables.due(lane, now_ms, &self.scheduling.only);
+            due.retain(|due| lane == Lane::Apart || !turns.holds_off(&due.agent, now_ms));
             let chosen = self.scheduling.choose(&turns, due, tables.held(), limit);
             let written = tables.claim(worker, &chosen);
             if !written.0.is_empty() {
@@ -392,8 +405,27 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {
-        self.unsynced(|tables, now_ms| tables.hand_back(run, worker, epoch, now_ms));
+    async fn take_places(&self, endpoint: &str, pace: Pace, wanted: u32) -> Result<Places, Error> {
+        Ok(self.unsynced(|tables, now_ms| (tables.meter(endpoint).take(pace, wanted, now_ms), None)))
+    }
+
+    async fn spend(&self, endpoint: &str, pace: Pace, requests: u32, tokens: u64) -> Result<(), Error> {
+        self.unsynced(|tables, now_ms| (tables.meter(endpoint).spend(pace, requests, tokens, now_ms), None));
+        Ok(())
+    }
+
+    fn hold_off(&self, agent: &str, until_ms: i64) {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).hold_off(agent, until_ms);
+    }
+
+    async fn hand_back(
+        &self,
+        run: RunId,
+        worker: &WorkerId,
+        epoch: Epoch,
+        due_at_ms: i64,
+    ) -> Result<(), Error> {
+        self.unsynced(|tables, now_ms| tables.hand_back(run, worker, epoch, due_at_ms.min(now_ms)));
         Ok(())
     }
 

@@ -8,12 +8,14 @@ use super::tables::{Tables, Written};
 
 impl Tables {
     pub(super) fn claim(&mut self, worker: &WorkerId, chosen: &[Due]) -> Written<Vec<Claim>> {
-        if !self.workers.contains_key(worker) && !self.is(Mutant::ClaimWithoutLease) {
+        let may_claim = self.workers.get(worker).is_some_and(|worker| !worker.draining);
+        if !may_claim && !self.is(Mutant::ClaimWithoutLease) {
             return (Vec::new(), None);
         }
         let next_epoch = u64::from(!self.is(Mutant::ClaimKeepsEpoch));
         let mut claims = Vec::new();
-        for run in chosen.iter().map(|due| due.run) {
+        for Due { run, due_at_ms, .. } in chosen {
+            let (run, due_at_ms) = (*run, *due_at_ms);
             let kind = self.jobs.remove(&run).map_or(JobKind::Step, |job| job.kind);
             let Some(stored) = self.stored(run).filter(|stored| stored.row.run.status.is_runnable()) else {
                 continue;
@@ -28,6 +30,7 @@ impl Tables {
                 attempt: stored.row.attempt,
                 ordinal: 1,
                 kind,
+                due_at_ms,
             });
         }
         (claims, None)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Event, Recorded, Run, RunId, WorkerId};
 use piton_store::{
-    CommandError, Due, Error, HeldRuns, JobKind, Lane, Launch, Launched, LostAttempt, Only, Ring, RunRow,
-    WorkerRow,
+    CommandError, Due, Error, HeldRuns, JobKind, Lane, Launch, Launched, LostAttempt, Meter, Only, Ring,
+    RunRow, WorkerRow,
 };
 
 use super::Mutant;
@@ -28,6 +28,8 @@ pub struct Tables {
     pub workers: BTreeMap<WorkerId, WorkerRow>,
     pub(super) keys: BTreeMap<(String, String), Key>,
     pub(super) mutant: Option<Mutant>,
+    /// By model endpoint.
+    pub(super) meters: BTreeMap<String, Meter>,
 }
 
 /// A run with its history.
@@ -194,6 +196,10 @@ impl Tables {
             })
         });
         due.collect()
+    }
+
+    pub(super) fn meter(&mut self, endpoint: &str) -> &mut Meter {
+        self.meters.entry(endpoint.to_owned()).or_default()
     }
 
     pub(super) fn held(&self) -> HeldRuns {

@@ -6,3 +6,14 @@ UPDATE jobs SET agent = runs.agent_name FROM runs WHERE runs.id = jobs.run;
 
 CREATE INDEX jobs_lines ON jobs (tenant, agent, priority, due_at, run);
 DROP INDEX jobs_due;
+
+-- A worker that takes nothing new, and ends when it has finished what it holds.
+ALTER TABLE workers ADD COLUMN draining boolean NOT NULL DEFAULT false;
+
+-- When each model endpoint may be called next, where it is limited. In microseconds (UTC): a place in its line of calls, and
+-- when the tokens used so far are made good.
+CREATE TABLE paces (
+    endpoint text   PRIMARY KEY,
+    call_at  bigint NOT NULL,
+    token_at bigint NOT NULL
+) WITH (fillfactor = 50);
