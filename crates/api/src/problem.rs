@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     RunNotFound,
     AgentNotFound,
     OutputNotFound,
+    WorkerNotFound,
     MethodNotAllowed,
     BodyTooSlow,
     BodyTooLarge,
@@ -61,6 +62,7 @@ impl Kind {
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
             Self::RunNotFound => (StatusCode::NOT_FOUND, "run-not-found", "There is no such run"),
             Self::AgentNotFound => (StatusCode::NOT_FOUND, "agent-not-found", "There is no such agent"),
+            Self::WorkerNotFound => (StatusCode::NOT_FOUND, "worker-not-found", "There is no such worker"),
             Self::OutputNotFound => {
                 (StatusCode::NOT_FOUND, "output-not-found", "There is no more of this output")
             }

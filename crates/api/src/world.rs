@@ -180,10 +180,15 @@ impl World {
             lease_ms: 60_000,
             expires_at_ms: self.clock.now_ms() + 60_000,
             runs: 0,
+            draining: false,
         };
         self.store.register(&row).await.expect("registered");
         let claims = self.store.claim(&self.worker, Lane::Common, 100).await.expect("claims");
         claims.into_iter().find(|claim| claim.run == run).expect("the run is due")
+    }
+
+    pub(crate) async fn claims_nothing(&self) -> bool {
+        self.store.claim(&self.worker, Lane::Common, 100).await.expect("claims").is_empty()
     }
 
     /// The lock that shows the others that the worker's process is there; until it is dropped.
@@ -347,7 +352,7 @@ impl World {
 
     pub(crate) async fn undecided(&self) -> RunId {
         let (run, claim) = self.with_open_call().await;
-        self.store.hand_back(run, &self.worker, claim.epoch).await.expect("handed back");
+        self.store.hand_back(run, &self.worker, claim.epoch, claim.due_at_ms).await.expect("handed back");
         let again = self.claim(run).await;
         let after = self.commit(&again, &[], StepEnd::GiveBack).await;
         assert_eq!(after.status, piton_core::Status::Undecided);

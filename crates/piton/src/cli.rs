@@ -103,10 +103,18 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Work {
+    #[command(subcommand)]
+    pub(crate) command: Option<WorkCommand>,
+
     /// Steps at once [default: 16]
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
+
+    /// Take only runs of this agent or tenant (agent=NAME, tenant=NAME); may be given more than once
+    #[arg(long, value_name = "WHAT=NAME")]
+    pub(crate) only: Vec<String>,
 
     /// Started by another Piton process, which chose the end of its name: ends when standard input does
     #[arg(long, hide = true, value_name = "SUFFIX")]
@@ -115,6 +123,26 @@ pub(crate) struct Work {
     /// Take up one run that may have taken its worker down, and end with it
     #[arg(long, hide = true, requires = "child")]
     pub(crate) apart: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkCommand {
+    /// Let workers finish their steps under way, take nothing new, and end
+    Drain(Drain),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// Ids of workers, as the system page shows them
+    #[arg(required_unless_present = "all")]
+    pub(crate) ids: Vec<String>,
+
+    /// Every worker there is, on every machine
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) at: At,
 }
 
 #[derive(Debug, Args)]
@@ -196,6 +224,10 @@ pub(crate) struct Run {
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) labels: Vec<(String, String)>,
 
+    /// The tenant it is of [default: default]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+
     /// Steps it may take before it rests
     #[arg(long, value_name = "N")]
     pub(crate) max_steps: Option<u32>,
@@ -224,6 +256,9 @@ pub(crate) enum RunsCommand {
         /// Only runs whose task holds this text, or whose id begins with it
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
+        /// Only runs of this tenant
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
         /// At most this many
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
         limit: u32,
@@ -405,6 +440,9 @@ impl Cli {
             Command::Worker(work) => {
                 if let Some(concurrency) = work.concurrency {
                     flags.set("--concurrency", "worker.concurrency", concurrency.to_string());
+                }
+                if !work.only.is_empty() {
+                    flags.set("--only", "worker.only", work.only.join(","));
                 }
             }
             _ => {}

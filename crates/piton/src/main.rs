@@ -7,6 +7,7 @@ mod cli;
 mod client;
 mod config;
 mod doctor;
+mod drain;
 mod logs;
 mod migrate;
 mod open;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mimalloc::MiMalloc;
 
-use cli::{Cli, Command, exit};
+use cli::{Cli, Command, Work, WorkCommand, exit};
 use config::{Config, ConfigError, Loaded};
 
 /// A step's events are made by its thread and dropped by the writer's: the system's allocator has them queue for it.
@@ -41,13 +42,14 @@ fn main() -> ExitCode {
             return ExitCode::from(exit::USAGE);
         }
     };
-    let is_role = matches!(cli.command, Command::Serve(_) | Command::Worker(_) | Command::Model(_));
+    let is_worker = matches!(&cli.command, Command::Worker(args) if args.command.is_none());
+    let is_role = is_worker || matches!(cli.command, Command::Serve(_) | Command::Model(_));
     logs::start(&loaded, is_role);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let mut threads = tokio::runtime::Builder::new_multi_thread();
-    if matches!(cli.command, Command::Worker(_)) {
+    if is_worker {
         // Steps have threads of their own; these keep the lease and write to the database.
         threads.worker_threads(2);
     }
@@ -75,6 +77,9 @@ async fn perform(cli: Cli, loaded: &Loaded) -> anyhow::Result<u8> {
     let config_dir = cli.config.clone();
     match cli.command {
         Command::Serve(_) => serve::serve(loaded, &flags, config_dir.as_deref()).await.map(|()| 0),
+        Command::Worker(Work { command: Some(WorkCommand::Drain(args)), .. }) => {
+            drain::drain(loaded, args).await
+        }
         Command::Worker(args) => work::work(loaded, &flags, config_dir.as_deref(), args).await.map(|()| 0),
         Command::Run(args) => run::run(loaded, &flags, config_dir.as_deref(), args).await,
         Command::Runs(args) => runs::runs(loaded, args.command).await,

@@ -63,6 +63,7 @@ impl Database {
 pub(crate) async fn database(loaded: &Loaded) -> anyhow::Result<Database> {
     let config = &loaded.config.store;
     let (synchronous, waiting_max) = (config.synchronous, loaded.config.queue.waiting_max);
+    let scheduling = loaded.config.scheduling();
     if config.is_postgres() && synchronous == Synchronous::Normal {
         anyhow::bail!(
             "store.synchronous = \"normal\" ({}) is for an embedded store: a PostgreSQL server may crash alone, and its workers \
@@ -73,13 +74,13 @@ pub(crate) async fn database(loaded: &Loaded) -> anyhow::Result<Database> {
     let opened = if config.is_postgres() {
         let password = config.password.clone();
         let lock_dir = PathBuf::from(&config.lock_dir);
-        let options = PostgresOptions { waiting_max, lock_dir, password };
+        let options = PostgresOptions { waiting_max, lock_dir, password, scheduling };
         let store = PostgresStore::open(&config.url, options, Clock::system()).await;
         store.map(|store| Database::Distributed(Arc::new(store)))
     } else {
-        let store =
-            SqliteStore::open(&config.url, SqliteOptions { synchronous, waiting_max }, Clock::system());
-        store.await.map(|store| Database::Embedded(Arc::new(store)))
+        let options = SqliteOptions { synchronous, waiting_max, scheduling };
+        let store = SqliteStore::open(&config.url, options, Clock::system()).await;
+        store.map(|store| Database::Embedded(Arc::new(store)))
     };
     opened.with_context(|| format!("store.url = {:?} ({})", config.url, loaded.origin("store.url")))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use indicatif::ProgressBar;
 use piton_core::Status;
+use piton_store::Only;
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 
@@ -32,11 +33,18 @@ pub(crate) async fn run(
     args: Run,
 ) -> anyhow::Result<u8> {
     let stop = signals::stop_token();
+    // Its own worker is for its own run, whatever the others are for.
+    let mut loaded = loaded.clone();
+    loaded.config.worker.only = Only::default();
+    let loaded = &loaded;
     let client = Client::at(args.at.server.as_deref(), loaded).await?;
     let labels: BTreeMap<_, _> = args.labels.iter().cloned().collect();
     let mut body = json!({ "task": args.task, "labels": labels });
     if let Some(agent) = &args.agent {
         body["agent"] = json!(agent);
+    }
+    if let Some(tenant) = &args.tenant {
+        body["tenant"] = json!(tenant);
     }
     if let Some(max_steps) = args.max_steps {
         body["max_steps"] = json!(max_steps);

@@ -17,7 +17,7 @@ const TASK_CHARS: usize = 60;
 
 pub(crate) async fn runs(loaded: &Loaded, command: RunsCommand) -> anyhow::Result<u8> {
     match command {
-        RunsCommand::List { statuses, search, limit, at } => {
+        RunsCommand::List { statuses, search, tenant, limit, at } => {
             let client = Client::at(at.server.as_deref(), loaded).await?;
             let mut query = Url::parse("http://query/v1/runs")?;
             query.query_pairs_mut().append_pair("limit", &limit.to_string());
@@ -26,6 +26,9 @@ pub(crate) async fn runs(loaded: &Loaded, command: RunsCommand) -> anyhow::Resul
             }
             if let Some(search) = search {
                 query.query_pairs_mut().append_pair("q", &search);
+            }
+            if let Some(tenant) = tenant {
+                query.query_pairs_mut().append_pair("tenant", &tenant);
             }
             let page = client.get(&format!("/v1/runs?{}", query.query().unwrap_or_default())).await?;
             if at.json {
@@ -135,7 +138,7 @@ fn list(runs: &[Shown], more: bool) {
     }
     out::line(table.to_string());
     if more {
-        out::note("There are more: raise --limit, or narrow with --status and --search.");
+        out::note("There are more: raise --limit, or narrow with --status, --search and --tenant.");
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use piton_core::WorkerId;
 use piton_model::{ModelClient, practice};
 use piton_store::{Clock, Lane, Slots};
-use piton_worker::{Deps, WorkerOptions};
+use piton_worker::{Deps, Paces, WorkerOptions};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
@@ -20,6 +20,10 @@ use crate::config::{Loaded, Overrides};
 use crate::open::{self, Database};
 use crate::signals;
 
+/// The endpoint where none is configured.
+const OPENAI: &str = "https://api.openai.com/v1";
+/// The practice model, whose port is another in each process.
+const PRACTICE: &str = "practice";
 /// How long a worker goes on without its server: enough to hand back what it holds.
 const ORPHAN_LIFE: Duration = Duration::from_millis(900);
 /// Of which steps under way may take this to end.
@@ -82,6 +86,18 @@ fn options(loaded: &Loaded) -> WorkerOptions {
         hurried_shutdown_ms: ORPHAN_SHUTDOWN_MS,
         host: gethostname::gethostname().to_string_lossy().into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        paces: paces(loaded),
+    }
+}
+
+/// What the endpoint may be asked, under a name that every process knows it by.
+fn paces(loaded: &Loaded) -> Paces {
+    let model = &loaded.config.model;
+    let endpoint = if model.is_practice() { PRACTICE } else { model.base_url.as_deref().unwrap_or(OPENAI) };
+    Paces {
+        endpoint: endpoint.trim_end_matches('/').to_owned(),
+        requests: model.requests_per_minute.clone(),
+        tokens: model.tokens_per_minute.clone(),
     }
 }
 
@@ -160,7 +176,7 @@ async fn model(loaded: &Loaded) -> anyhow::Result<ModelClient> {
         );
         format!("http://{address}/v1")
     } else {
-        config.base_url.clone().unwrap_or_else(|| "https://api.openai.com/v1".to_owned())
+        config.base_url.clone().unwrap_or_else(|| OPENAI.to_owned())
     };
     Ok(ModelClient::new(piton_model::ModelConfig {
         api: config.api,

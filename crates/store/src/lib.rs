@@ -12,7 +12,9 @@ mod judging;
 mod launching;
 mod lock;
 mod moving;
+mod pace;
 mod postgres;
+mod scheduling;
 mod sqlite;
 mod trouble;
 mod types;
@@ -23,7 +25,9 @@ pub use error::{CommandError, Error};
 pub use floor::BareCommits;
 pub use lock::{Slots, WorkerLock};
 pub use moving::{Move, Moved, Place, Progress, digests_at};
+pub use pace::{Meter, PACE_AHEAD_MS, Pace, Places};
 pub use postgres::{PostgresOptions, PostgresStore, ScratchDatabase};
+pub use scheduling::{Due, HOLD_OFF_MAX_MS, HeldRuns, Only, PRIORITY_AGE_MS, PerName, Scheduling, Turns};
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
     Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, InboxItem, JobKind,
@@ -107,19 +111,43 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Not synced to disk.
     async fn renew(&self, worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Error>;
 
-    /// How many jobs of the lane are due and unclaimed, counted up to `limit`.
+    /// Asks a worker to finish its steps under way, to take nothing new from now on, and to end. `false`: there is no
+    /// such worker.
+    async fn drain(&self, worker: &WorkerId) -> Result<bool, Error>;
+
+    /// Whether the worker was asked to end so.
+    async fn is_draining(&self, worker: &WorkerId) -> Result<bool, Error>;
+
+    /// How many jobs of the lane are due and unclaimed that this process takes, counted up to `limit`: also those that a
+    /// limit of its [`Scheduling`] keeps waiting.
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error>;
 
-    /// Takes up to `limit` due jobs of the lane whose run has no owner, oldest first within a priority. Not synced to
-    /// disk.
+    /// Takes up to `limit` due jobs of the lane whose run has no owner, in the order of [`Scheduling`]: tenants in turn,
+    /// and within each by age, where a priority counts as age. Not synced to disk.
     async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error>;
+
+    /// Takes up to `wanted` places for calls of a model endpoint, at most [`PACE_AHEAD_MS`] ahead; fewer or none where it
+    /// is not its time yet. All processes share them. Not synced to disk.
+    async fn take_places(&self, endpoint: &str, pace: Pace, wanted: u32) -> Result<Places, Error>;
+
+    /// Counts what a call of a model endpoint used beyond its place. Not synced to disk.
+    async fn spend(&self, endpoint: &str, pace: Pace, requests: u32, tokens: u64) -> Result<(), Error>;
+
+    /// Leaves jobs of the agent alone until then, in this process only: what it waits for is not to be had before.
+    fn hold_off(&self, agent: &str, until_ms: i64);
 
     /// Commits what a step has so far, or its end. See [`CommitOutcome`] for who may have come in between.
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error>;
 
-    /// Gives a run back unadvanced: it is no attempt, and its job is due at once. Nothing happens when another
-    /// epoch holds it. Not synced to disk.
-    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error>;
+    /// Gives a run back unadvanced: it is no attempt, and its job has been due since `due_at_ms`, as when it was claimed.
+    /// Nothing happens when another epoch holds it. Not synced to disk.
+    async fn hand_back(
+        &self,
+        run: RunId,
+        worker: &WorkerId,
+        epoch: Epoch,
+        due_at_ms: i64,
+    ) -> Result<(), Error>;
 
     /// Gives back every run of `worker` but those it holds under these epochs, as [`Store::hand_back`] does: what it took by
     /// a claim whose reply was lost. Returns how many. Not synced to disk.

@@ -167,6 +167,8 @@ pub struct WorkerRow {
     pub expires_at_ms: i64,
     /// Runs it holds now. Not written, only read.
     pub runs: u32,
+    /// Whether it takes nothing new any more. Not written, only read.
+    pub draining: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -232,6 +234,8 @@ pub struct Claim {
     /// The ordinal that the next commit under this epoch bears.
     pub ordinal: u32,
     pub kind: JobKind,
+    /// Since when its job had been due.
+    pub due_at_ms: i64,
 }
 
 /// One commit of a step. Its key (`epoch`, `ordinal`) is unique in the run.

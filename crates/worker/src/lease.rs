@@ -29,6 +29,7 @@ pub(crate) struct Lease {
     worker: WorkerId,
     lost: CancellationToken,
     open: watch::Receiver<bool>,
+    drained: CancellationToken,
     lock: Option<WorkerLock>,
     _renewing: AbortOnDropHandle<()>,
     _recovering: AbortOnDropHandle<()>,
@@ -69,6 +70,7 @@ impl Lease {
                 lease_ms: options.lease_ms,
                 expires_at_ms: now_ms.saturating_add_unsigned(options.lease_ms),
                 runs: 0,
+                draining: false,
             };
             match deps.store.register(&row).await {
                 Ok(()) => break,
@@ -90,6 +92,7 @@ impl Lease {
         }
         let lost = CancellationToken::new();
         let (opener, open) = watch::channel(true);
+        let drained = CancellationToken::new();
         let renewing = Renewing {
             store: Arc::clone(&deps.store),
             clock: deps.clock.clone(),
@@ -97,6 +100,7 @@ impl Lease {
             length,
             lost: lost.clone(),
             opener,
+            drained: drained.clone(),
         };
         let recovering = Recovering {
             store: Arc::clone(&deps.store),
@@ -111,6 +115,7 @@ impl Lease {
             worker: worker.clone(),
             lost,
             open,
+            drained,
             lock,
             _renewing: AbortOnDropHandle::new(tokio::spawn(renewing.run())),
             _recovering: AbortOnDropHandle::new(tokio::spawn(recovering.run())),
@@ -125,6 +130,11 @@ impl Lease {
     /// Whether new work may begin.
     pub(crate) fn open(&self) -> watch::Receiver<bool> {
         self.open.clone()
+    }
+
+    /// Cancelled when the worker was asked to finish its steps and end.
+    pub(crate) fn drained(&self) -> CancellationToken {
+        self.drained.clone()
     }
 
     /// Where this worker notes what it is busy with, if it has a lock.
@@ -157,6 +167,7 @@ struct Renewing {
     length: Duration,
     lost: CancellationToken,
     opener: watch::Sender<bool>,
+    drained: CancellationToken,
 }
 
 impl Renewing {
@@ -178,6 +189,7 @@ impl Renewing {
                     renewed_at = asked_at;
                     next = asked_at + third;
                     self.opener.send_if_modified(|open| !std::mem::replace(open, true));
+                    self.look_whether_drained().await;
                     continue;
                 }
                 Ok(Ok(false)) => {
@@ -198,6 +210,24 @@ impl Renewing {
         }
         self.opener.send_if_modified(|open| std::mem::replace(open, false));
         self.lost.cancel();
+    }
+}
+
+impl Renewing {
+    async fn look_whether_drained(&self) {
+        if self.drained.is_cancelled() {
+            return;
+        }
+        match tokio::time::timeout(self.length / 3, self.store.is_draining(&self.worker)).await {
+            Ok(Ok(true)) => {
+                tracing::info!(worker = %self.worker, "asked to drain: nothing new is begun");
+                self.drained.cancel();
+            }
+            Ok(Ok(false)) => {}
+            // The next renewal looks again.
+            Ok(Err(error)) => tracing::debug!(%error, "cannot look whether to drain"),
+            Err(_) => tracing::debug!("cannot look in time whether to drain"),
+        }
     }
 }
 

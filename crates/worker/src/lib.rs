@@ -8,6 +8,7 @@ mod cache;
 mod deps;
 mod lease;
 mod overrun;
+mod pace;
 mod perform;
 mod step;
 mod watch;
@@ -28,10 +29,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use deps::{Deps, Model, Tools};
+pub use pace::Paces;
 
 use cache::Caches;
 use lease::Lease;
 use overrun::Polls;
+use pace::Pacer;
 use step::Advance;
 use watch::Watch;
 
@@ -57,6 +60,7 @@ pub struct WorkerOptions {
     pub hurried_shutdown_ms: u64,
     pub host: String,
     pub version: String,
+    pub paces: Paces,
 }
 
 /// Why an incarnation ended.
@@ -66,6 +70,8 @@ enum End {
     LeaseLost,
     /// The runs are on their way to another database.
     Leaving,
+    /// Asked to finish its steps and take nothing new.
+    Drained,
 }
 
 /// Why a worker cannot run at all.
@@ -88,13 +94,14 @@ pub async fn run(
     hurry: CancellationToken,
 ) -> Result<(), Error> {
     let caches = Arc::new(Caches::default());
+    let pacer = Pacer::new(options.paces.clone(), Arc::clone(&deps.store), deps.clock.clone());
     let mut worker = options.name.clone();
     for number in 2_u64.. {
         if !stays(&deps, &stop).await {
             break;
         }
-        match incarnation(&deps, &options, &worker, &caches, &stop, &hurry).await? {
-            End::Stopped => break,
+        match incarnation(&deps, &options, &worker, (&caches, &pacer), &stop, &hurry).await? {
+            End::Stopped | End::Drained => break,
             End::LeaseLost => tracing::warn!("the lease was lost; beginning anew under another name"),
             End::Leaving => {
                 tracing::info!("the runs are being moved to another database: all are handed back")
@@ -129,7 +136,7 @@ async fn incarnation(
     deps: &Deps,
     options: &WorkerOptions,
     worker: &WorkerId,
-    caches: &Arc<Caches>,
+    (caches, pacer): (&Arc<Caches>, &Arc<Pacer>),
     stop: &CancellationToken,
     hurry: &CancellationToken,
 ) -> Result<End, Error> {
@@ -155,6 +162,7 @@ async fn incarnation(
         clock: deps.clock.clone(),
         worker: worker.clone(),
         caches: Arc::clone(caches),
+        pacer: Arc::clone(pacer),
         slots: lease.slots(),
         watch: Watch::start(Arc::clone(&deps.store), lease.lost()),
         stopping: claiming.clone(),
@@ -171,16 +179,27 @@ async fn incarnation(
 
     let lost = lease.lost();
     let left = CancellationToken::new();
+    let drained = lease.drained();
     let ending = async {
         let end = tokio::select! {
             biased;
             () = stop.cancelled() => End::Stopped,
             () = lost.cancelled() => End::LeaseLost,
             () = leaving(deps) => End::Leaving,
+            () = drained.cancelled() => End::Drained,
         };
         claiming.cancel();
         if end == End::Leaving {
             left.cancel();
+        }
+        if end == End::Drained {
+            // Each step ends by its own limit.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = lost.cancelled() => {}
+                () = leaving(deps) => {}
+            }
         }
         if end != End::LeaseLost {
             let patience = Duration::from_millis(options.shutdown_ms);
@@ -208,10 +227,13 @@ async fn incarnation(
         () = ending => Ok(()),
     };
     let was_lost = lost.is_cancelled();
+    let was_drained = drained.is_cancelled();
     lease.give_up().await;
     ran?;
     Ok(match () {
         () if stop.is_cancelled() => End::Stopped,
+        // Whoever was drained does not begin anew.
+        () if was_drained => End::Drained,
         () if was_lost => End::LeaseLost,
         () if left.is_cancelled() => End::Leaving,
         () => End::Stopped,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use piton_core::{Context, EffectClass, Event, IllegalEvent, RunId, ToolCall, ToolSpec, TurnRequest};
+use piton_core::{Context, EffectClass, Event, IllegalEvent, RunId, ToolCall, ToolSpec, TurnRequest, Usage};
 use piton_model::{Ask, ModelFailure, Replied};
 use piton_store::{FullOutput, StepEnd};
 use piton_tools::{Ended, Full, ToolError};
@@ -11,6 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::pace::Place;
 use crate::step::{Interrupted, SharedAgent, Step};
 
 /// A model call that takes longer than this is a time to show what the step has so far.
@@ -133,12 +134,23 @@ impl Step<'_> {
     pub(crate) async fn call_model(&mut self, agent: &SharedAgent) -> Result<bool, Interrupted> {
         let context = self.take_context().await?;
         let through_seq = self.run.version;
-        let answer = self.await_model(agent, &context).await;
+        let wait = match self.shared.pacer.place(&agent.model).await? {
+            Place::In(wait) => wait,
+            Place::NotBefore(not_before_ms) => {
+                self.put_context(context);
+                return Err(Interrupted::Paced { not_before_ms });
+            }
+        };
+        let answer = self.await_model(agent, &context, wait).await;
         let event = match answer? {
             Answer::Dropped => return Ok(false),
-            Answer::Failed(failure) => Event::ModelFailed { error: failure.error, tries: failure.tries },
+            Answer::Failed(failure) => {
+                self.spent(agent, failure.tries, Usage::default()).await;
+                Event::ModelFailed { error: failure.error, tries: failure.tries }
+            }
             Answer::Replied(replied) => {
                 let Replied { reply, request } = *replied;
+                self.spent(agent, request.tries, reply.usage).await;
                 let request = TurnRequest { through_seq, ..request };
                 let run: RunId = self.id;
                 reply.record(run, self.run.turns + 1, agent, &context, request, self.claim.attempt)
@@ -149,9 +161,21 @@ impl Step<'_> {
         Ok(true)
     }
 
+    /// Not knowing it holds up no run: the limit is passed by a little.
+    async fn spent(&self, agent: &SharedAgent, tries: u32, usage: Usage) {
+        if let Err(error) = self.shared.pacer.spent(&agent.model, tries, usage).await {
+            tracing::warn!(%error, model = agent.model, "what a call used could not be counted");
+        }
+    }
+
     /// Waits for the reply. What the step has so far is committed when that takes longer than a blink; a cancel
     /// drops the call.
-    async fn await_model(&mut self, agent: &SharedAgent, context: &Context) -> Result<Answer, Interrupted> {
+    async fn await_model(
+        &mut self,
+        agent: &SharedAgent,
+        context: &Context,
+        wait: Duration,
+    ) -> Result<Answer, Interrupted> {
         let shared = self.shared;
         let ask = Ask {
             model: &agent.model,
@@ -159,7 +183,12 @@ impl Step<'_> {
             items: context.items(),
             tools: &agent.tools,
         };
-        let reply = shared.model.reply(&ask);
+        let reply = async {
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            shared.model.reply(&ask).await
+        };
         tokio::pin!(reply);
         tokio::select! {
             biased;

@@ -22,6 +22,7 @@ use tracing::Instrument;
 use crate::cache::Caches;
 use crate::deps::{Model, Tools};
 use crate::overrun::Polls;
+use crate::pace::Pacer;
 use crate::watch::Watch;
 
 /// Between two tries to commit while the database does not answer, at first and at most.
@@ -41,6 +42,7 @@ pub(crate) struct Advance {
     pub(crate) clock: Clock,
     pub(crate) worker: WorkerId,
     pub(crate) caches: Arc<Caches>,
+    pub(crate) pacer: Arc<Pacer>,
     /// Which run each thread is busy with, for whoever finds this process dead. Threads that go idle say so themselves.
     pub(crate) slots: Option<Slots>,
     pub(crate) watch: Watch,
@@ -65,6 +67,11 @@ pub(crate) enum Interrupted {
     LeaseLost,
     #[error("the worker stops")]
     Stopping,
+    #[error("the model may not be called now")]
+    Paced {
+        /// UTC milliseconds.
+        not_before_ms: i64,
+    },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -117,7 +124,7 @@ impl Advance {
     }
 
     async fn step(&self, claim: Claim) -> Option<Claim> {
-        let (run, epoch, attempt) = (claim.run, claim.epoch, claim.attempt);
+        let (run, epoch, attempt, due_at_ms) = (claim.run, claim.epoch, claim.attempt, claim.due_at_ms);
         let mut step = Step::new(self, claim);
         let caught = std::panic::AssertUnwindSafe(step.advance()).catch_unwind();
         let result = tokio::time::timeout(self.step_timeout, caught).await;
@@ -134,6 +141,21 @@ impl Advance {
             Ok(Ok(Err(Interrupted::Stopping))) => {
                 tracing::info!(attempt, took_ms, "step handed back");
                 if step.commit(StepEnd::GiveBack).await.is_ok() {
+                    return None;
+                }
+            }
+            Ok(Ok(Err(Interrupted::Paced { not_before_ms }))) => {
+                let wait_ms = not_before_ms - self.clock.now_ms();
+                tracing::debug!(
+                    attempt,
+                    took_ms,
+                    wait_ms,
+                    "step handed back: the model may not be called yet"
+                );
+                if let Some(agent) = step.agent_name() {
+                    self.store.hold_off(agent, not_before_ms);
+                }
+                if step.has_moved() && step.commit(StepEnd::GiveBack).await.is_ok() {
                     return None;
                 }
             }
@@ -162,16 +184,16 @@ impl Advance {
                 }
             }
         }
-        self.hand_back(run, epoch).await;
+        self.hand_back(run, epoch, due_at_ms).await;
         None
     }
 
     /// Gives a run back unadvanced. While the database does not answer it is tried again: a run that is not given back
     /// is nobody else's for as long as this worker lives.
-    async fn hand_back(&self, run: RunId, epoch: Epoch) {
+    async fn hand_back(&self, run: RunId, epoch: Epoch, due_at_ms: i64) {
         let mut wait = COMMIT_WAIT;
         while !self.lost.is_cancelled() {
-            let Err(error) = self.store.hand_back(run, &self.worker, epoch).await else { return };
+            let Err(error) = self.store.hand_back(run, &self.worker, epoch, due_at_ms).await else { return };
             tracing::debug!(%run, %error, "a hand-back waits for the database");
             tokio::select! {
                 biased;
@@ -200,6 +222,8 @@ pub(crate) struct Step<'a> {
     begun: Instant,
     /// Up to date with `run`, or not loaded.
     context: Option<Context>,
+    /// Once it is loaded.
+    agent: Option<SharedAgent>,
 }
 
 impl<'a> Step<'a> {
@@ -214,6 +238,7 @@ impl<'a> Step<'a> {
             ordinal: claim.ordinal,
             begun: Instant::now(),
             context: None,
+            agent: None,
             claim,
         }
     }
@@ -223,6 +248,7 @@ impl<'a> Step<'a> {
         let Some(agent) = shared.caches.agent(shared.store.as_ref(), &self.run.agent).await? else {
             return Err(Interrupted::NoAgent(self.run.agent.to_string()));
         };
+        self.agent = Some(Arc::clone(&agent));
         let mut asked = false;
         loop {
             if shared.lost.is_cancelled() {
@@ -258,6 +284,15 @@ impl<'a> Step<'a> {
         }
         self.uncommitted.push(event);
         Ok(())
+    }
+
+    fn agent_name(&self) -> Option<&str> {
+        self.agent.as_deref().map(|agent| agent.name.as_str())
+    }
+
+    /// Whether this step has found anything out, on disk or not yet.
+    fn has_moved(&self) -> bool {
+        self.run.version != self.claim.fold.version
     }
 
     pub(crate) fn has_uncommitted(&self) -> bool {
@@ -396,6 +431,7 @@ impl<'a> Step<'a> {
             attempt: 1,
             ordinal: self.ordinal,
             kind: JobKind::Step,
+            due_at_ms: self.shared.clock.now_ms(),
         }
     }
 }

@@ -13,8 +13,8 @@ use piton_core::{
 use piton_model::{Ask, ModelFailure, Replied};
 use piton_store::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, Standing,
-    Store, Verdict, WorkerRow,
+    Launched, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness, RunFilter, RunPage, RunRow,
+    Standing, Store, Verdict, WorkerRow,
 };
 use piton_testkit::memory::{Memory, MemoryStore};
 use piton_testkit::{deadline, until};
@@ -53,6 +53,10 @@ macro_rules! but_for_commits {
             fn bell(&self) -> &Bell {
                 self.store.bell()
             }
+
+            fn hold_off(&self, agent: &str, until_ms: i64) {
+                self.store.hold_off(agent, until_ms);
+            }
         }
     };
 }
@@ -75,9 +79,13 @@ but_for_commits! {
     agent(digest: &AgentDigest) -> Result<Option<Agent>, Error>;
     register(worker: &WorkerRow) -> Result<(), Error>;
     renew(worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Error>;
+    drain(worker: &WorkerId) -> Result<bool, Error>;
+    is_draining(worker: &WorkerId) -> Result<bool, Error>;
     due(lane: Lane, limit: u32) -> Result<u32, Error>;
     claim(worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error>;
-    hand_back(run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error>;
+    hand_back(run: RunId, worker: &WorkerId, epoch: Epoch, due_at_ms: i64) -> Result<(), Error>;
+    take_places(endpoint: &str, pace: Pace, wanted: u32) -> Result<Places, Error>;
+    spend(endpoint: &str, pace: Pace, requests: u32, tokens: u64) -> Result<(), Error>;
     hand_back_all_but(worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error>;
     peers(me: &WorkerId) -> Result<Vec<Peer>, Error>;
     recover(lost: &LostWorker) -> Result<u64, Error>;
@@ -170,6 +178,7 @@ async fn a_cancel_on_top_of_a_commit_that_was_cut_off_is_carried_out() {
         hurried_shutdown_ms: 200,
         host: "test".to_owned(),
         version: "0".to_owned(),
+        paces: piton_worker::Paces::default(),
     };
     let stop = CancellationToken::new();
     let worker = tokio::spawn(piton_worker::run(deps, options, stop.clone(), CancellationToken::new()));

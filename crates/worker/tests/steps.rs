@@ -11,10 +11,10 @@ use piton_core::{
     WorkerId,
 };
 use piton_model::{Api, ModelClient, ModelConfig};
-use piton_store::{Clock, CommandError, Lane, Launch, RunRow, SqliteOptions, SqliteStore, Store};
+use piton_store::{Clock, CommandError, Lane, Launch, PerName, RunRow, SqliteOptions, SqliteStore, Store};
 use piton_testkit::{Call, Fault, Gate, Say, ScriptedModel, deadline};
 use piton_tools::{Registry, RegistryOptions, Tool, ToolError, ToolInput};
-use piton_worker::{Deps, Tools, WorkerOptions};
+use piton_worker::{Deps, Paces, Tools, WorkerOptions};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -93,6 +93,7 @@ struct World {
     agent: Agent,
     payments: Arc<AtomicU32>,
     gate: Gate,
+    paces: Paces,
 }
 
 struct Running {
@@ -150,6 +151,7 @@ impl World {
             agent,
             payments,
             gate,
+            paces: Paces::default(),
         }
     }
 
@@ -182,6 +184,7 @@ impl World {
             hurried_shutdown_ms: 200,
             host: "test".to_owned(),
             version: "0".to_owned(),
+            paces: self.paces.clone(),
         };
         let stop = CancellationToken::new();
         let token = stop.clone();
@@ -517,6 +520,61 @@ async fn a_worker_that_stops_hands_its_step_back_unattempted() {
     let second = world.worker();
     world.until(run, Status::Complete).await;
     second.stop().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_run_whose_model_may_not_be_asked_yet_goes_back_to_its_place() {
+    let mut world = World::new().await;
+    let one_a_minute = PerName { named: BTreeMap::from([("test-model".to_owned(), 1)]), others: None };
+    world.paces = Paces { endpoint: "here".to_owned(), requests: one_a_minute, ..Paces::default() };
+    world.model.script("paced", [Say::answer("now")]);
+    let worker = world.worker();
+    let first = world.launch("[paced]").await;
+    world.until(first, Status::Complete).await;
+    let second = world.launch("[paced]").await;
+    let mut rings = world.store.bell().jobs();
+    let gone_back = async {
+        loop {
+            let row = world.store.run(second).await.expect("read").expect("the run");
+            if row.epoch.0 > 0 && row.owner.is_none() {
+                return row;
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(100), rings.heard()).await;
+        }
+    };
+    let row = tokio::time::timeout(deadline(), gone_back).await.expect("it is handed back");
+    assert_eq!((row.attempt, row.run.status), (0, Status::Running));
+    assert_eq!(world.kinds(second).await, ["launched"]);
+    assert_eq!(
+        world.store.due(Lane::Common, 1).await.expect("counted"),
+        0,
+        "nobody here asks for it again and again"
+    );
+    assert_eq!(world.store.queue().await.expect("counted").due, 1);
+    assert_eq!(world.model.requests(), 1);
+    worker.stop().await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_drains_finishes_its_step_and_ends_by_itself() {
+    let world = World::new().await;
+    let gate = Gate::new();
+    world.model.script("drain", [sum(1, 1).held_by(&gate), Say::answer("2")]);
+    let run = world.launch("[drain]").await;
+    let worker = world.worker();
+    gate.reached(1).await;
+    let id = world.store.workers().await.expect("read")[0].id.clone();
+    assert!(world.store.drain(&id).await.expect("asked"));
+    let left = world.launch("left alone").await;
+    // The call outlasts what a worker that stops would give it.
+    tokio::time::sleep(Duration::from_millis(LEASE_MS)).await;
+    gate.open();
+    tokio::time::timeout(deadline(), worker.task).await.expect("it ends").expect("in good order");
+    assert_eq!(world.kinds(run).await, ["launched", "model_replied"]);
+    assert_eq!(world.store.run(left).await.expect("read").expect("the run").epoch.0, 0);
+    assert!(world.store.workers().await.expect("read").is_empty());
     world.check().await;
 }
 

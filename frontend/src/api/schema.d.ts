@@ -524,6 +524,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/workers/{id}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Drain a worker
+         * @description From now on it takes nothing new. It finishes its steps under way, and ends; their runs go on with other workers. One
+         *     that a server started is not started again before the server is.
+         */
+        post: operations["drain_worker"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -661,7 +682,7 @@ export interface components {
             max_steps?: number | null;
             /**
              * Format: int32
-             * @description Higher goes first; without it 0.
+             * @description Higher goes first within its tenant: each step counts as a minute of waiting. Without it 0.
              */
             priority?: number | null;
             /** @description What the agent is to do, in plain language. */
@@ -1034,6 +1055,8 @@ export interface components {
              * @description Runs it advances at once, at most.
              */
             concurrency: number;
+            /** @description Whether it was asked to finish its steps, take nothing new and end. */
+            draining: boolean;
             host: string;
             id: string;
             lease_expires_at: components["schemas"]["Time"];
@@ -2387,6 +2410,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Workers"];
+                };
+            };
+            /** @description Anything else that went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    drain_worker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The worker's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The worker, which ends soon */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Worker"];
+                };
+            };
+            /** @description No such worker */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description Anything else that went wrong */

@@ -53,7 +53,7 @@ pub(crate) struct Launch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
     tenant: Option<String>,
-    /// Higher goes first; without it 0.
+    /// Higher goes first within its tenant: each step counts as a minute of waiting. Without it 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = -100, maximum = 100)]
     priority: Option<i32>,

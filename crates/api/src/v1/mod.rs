@@ -28,6 +28,7 @@ mod resume;
 mod activity;
 mod agents;
 mod changes;
+mod drain;
 mod inbox;
 mod queue;
 mod session;
@@ -63,6 +64,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(agents::list))
         .routes(routes!(agents::show))
         .routes(routes!(workers::workers))
+        .routes(routes!(drain::drain))
         .routes(routes!(queue::queue))
         .routes(routes!(activity::activity))
         .routes(routes!(changes::changes))

@@ -29,6 +29,8 @@ pub(crate) struct Worker {
     lease_expires_at: Time,
     /// Whether its lease is in force.
     alive: bool,
+    /// Whether it was asked to finish its steps, take nothing new and end.
+    draining: bool,
 }
 
 /// List workers: those with a lease, and those that lost theirs in the last minute
@@ -46,7 +48,7 @@ pub(crate) async fn workers(State(api): Shared) -> Result<Json<Workers>, Problem
 }
 
 impl Worker {
-    fn new(row: WorkerRow, now_ms: i64) -> Self {
+    pub(super) fn new(row: WorkerRow, now_ms: i64) -> Self {
         Self {
             id: row.id.to_string(),
             host: row.host,
@@ -57,6 +59,7 @@ impl Worker {
             started_at: Time(row.started_at_ms),
             lease_expires_at: Time(row.expires_at_ms),
             alive: row.expires_at_ms > now_ms,
+            draining: row.draining,
         }
     }
 }
@@ -76,6 +79,7 @@ mod tests {
         let mut expected = json!({ "workers": [{
             "id": "by-hand", "host": "here", "pid": 1, "version": "0.1.0", "concurrency": 1, "runs": 1,
             "started_at": "2026-01-01T00:00:00.000Z", "lease_expires_at": "2026-01-01T00:01:00.000Z", "alive": true,
+            "draining": false,
         }] });
         assert_eq!(world.get("/v1/workers").await.expect(200), expected);
         assert_eq!(world.shown(run).await["owner"], "by-hand");

@@ -107,6 +107,10 @@ impl Nursery {
                 Ok(born) => {
                     tracing::debug!(number, pid = born.child.id(), "worker started");
                     if let Some(status) = self.outlive(born).await {
+                        if status.success() && !self.stop.is_cancelled() {
+                            tracing::info!(number, "a worker was drained and is not started again");
+                            return;
+                        }
                         tracing::warn!(number, how = death::how(status), "a worker died; starting another");
                     }
                 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-use super::place;
+use super::{lists, place};
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -36,6 +36,12 @@ pub(super) enum Kind {
     Url,
     /// A list of web origins.
     Origins,
+    /// A list of names with a number each.
+    PerName {
+        max: u32,
+    },
+    /// A list of the agents and tenants that a worker is for.
+    Only,
     LogLevel,
     /// Never shown.
     Secret,
@@ -119,7 +125,27 @@ pub(crate) const KEYS: &[Key] = &[
         "1000000",
         "Runs that may wait for a worker. A launch beyond them is refused with 429; answers and resumes never are."
     ),
+    key!(
+        "queue.tenant_weights",
+        Kind::PerName { max: 1_000 },
+        "",
+        "Shares of tenants beside the others that have something to do: with [\"acme=3\"] acme gets three turns where \
+         others get one."
+    ),
+    key!(
+        "queue.tenant_concurrency",
+        Kind::PerName { max: 1_000_000 },
+        "",
+        "Runs of a tenant that workers advance at once, over all workers of all machines. * is every tenant not named."
+    ),
+    key!(
+        "queue.agent_concurrency",
+        Kind::PerName { max: 1_000_000 },
+        "",
+        "Runs of an agent that workers advance at once, over all workers of all machines. * is every agent not named."
+    ),
     key!("worker.concurrency", whole(1, 10_000), "16", "Runs that one worker process advances at once."),
+    key!("worker.only", Kind::Only, "", "The agents and tenants whose runs a worker takes. Empty: all."),
     key!(
         "worker.lease_ms",
         whole(300, 600_000),
@@ -165,6 +191,18 @@ pub(crate) const KEYS: &[Key] = &[
         whole(1, 10_000_000),
         "",
         "The most tokens of one reply. Not set: the endpoint decides."
+    ),
+    key!(
+        "model.requests_per_minute",
+        Kind::PerName { max: 1_000_000 },
+        "",
+        "Requests a minute to each model, by its name, over all workers of all machines. * is every model not named."
+    ),
+    key!(
+        "model.tokens_per_minute",
+        Kind::PerName { max: 1_000_000_000 },
+        "",
+        "Tokens a minute of each model, both ways, over all workers. They are counted when a reply tells them."
     ),
     key!("agent.default", Kind::Text, "default", "The agent that a launch without a name gets."),
     key!("agent.max_steps", whole(1, 1_000), "10", "The step limit of agents that set none."),
@@ -225,7 +263,7 @@ impl Key {
             Kind::Whole { .. } => {
                 text.replace('_', "").parse().map_or_else(|_| Given::Text(text.to_owned()), Given::Whole)
             }
-            Kind::Origins => Given::List(
+            Kind::Origins | Kind::PerName { .. } | Kind::Only => Given::List(
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect(),
             ),
             _ => Given::Text(text.to_owned()),
@@ -251,7 +289,8 @@ impl Key {
 
     /// `None`: not set.
     pub(super) fn default_value(&self) -> Option<Given> {
-        let has_default = !self.default.is_empty() || matches!(self.kind, Kind::Origins);
+        let has_default = !self.default.is_empty()
+            || matches!(self.kind, Kind::Origins | Kind::PerName { .. } | Kind::Only);
         has_default.then(|| self.read(self.default).ok()).flatten()
     }
 
@@ -272,6 +311,8 @@ impl Kind {
             (Self::Listen, Given::Text(text)) => text.parse::<SocketAddr>().is_ok(),
             (Self::Url, Given::Text(text)) => is_url(text),
             (Self::Origins, Given::List(origins)) => origins.iter().all(|origin| is_origin(origin)),
+            (Self::PerName { max }, Given::List(items)) => lists::per_name(items, *max).is_some(),
+            (Self::Only, Given::List(items)) => lists::only(items).is_some(),
             (Self::LogLevel, Given::Text(text)) => is_log_level(text),
             (Self::Secret, Given::Text(text)) => {
                 !text.is_empty() && text.len() <= 10_000 && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -297,6 +338,10 @@ impl Kind {
                 "an http or https URL without user and password, such as https://api.openai.com/v1".to_owned()
             }
             Self::Origins => "a list of origins, such as https://app.example.com".to_owned(),
+            Self::PerName { max } => {
+                format!("a list of different names with a number from 1 to {max} each, such as acme=3")
+            }
+            Self::Only => "a list of agents and tenants, such as agent=research or tenant=acme".to_owned(),
             Self::LogLevel => {
                 "error, warn, info, debug, trace or off, or directives such as info,piton=debug".to_owned()
             }

@@ -4,6 +4,7 @@
 mod error;
 mod keys;
 mod layer;
+mod lists;
 pub(crate) mod place;
 #[cfg(test)]
 mod reference;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use piton_model::Api;
-use piton_store::Synchronous;
+use piton_store::{Only, PerName, Scheduling, Synchronous};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -73,11 +74,19 @@ pub(crate) struct ServerConfig {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct QueueConfig {
     pub(crate) waiting_max: u64,
+    #[serde(deserialize_with = "lists::read_per_name")]
+    pub(crate) tenant_weights: PerName,
+    #[serde(deserialize_with = "lists::read_per_name")]
+    pub(crate) tenant_concurrency: PerName,
+    #[serde(deserialize_with = "lists::read_per_name")]
+    pub(crate) agent_concurrency: PerName,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct WorkerConfig {
     pub(crate) concurrency: u32,
+    #[serde(deserialize_with = "lists::read_only")]
+    pub(crate) only: Only,
     pub(crate) lease_ms: u64,
     pub(crate) step_timeout_ms: u64,
     pub(crate) shutdown_ms: u64,
@@ -95,6 +104,10 @@ pub(crate) struct ModelConfig {
     #[serde(deserialize_with = "unless_off")]
     pub(crate) reasoning_effort: Option<String>,
     pub(crate) max_output_tokens: Option<u32>,
+    #[serde(deserialize_with = "lists::read_per_name")]
+    pub(crate) requests_per_minute: PerName,
+    #[serde(deserialize_with = "lists::read_per_name")]
+    pub(crate) tokens_per_minute: PerName,
 }
 
 impl ModelConfig {
@@ -245,6 +258,19 @@ impl Config {
         let mut loaded = Loaded { config, entries, warnings, dir };
         loaded.warn_of_contradictions();
         Ok(loaded)
+    }
+}
+
+impl Config {
+    /// How this process's workers share themselves out.
+    pub(crate) fn scheduling(&self) -> Scheduling {
+        let QueueConfig { tenant_weights, tenant_concurrency, agent_concurrency, .. } = self.queue.clone();
+        Scheduling {
+            weights: tenant_weights,
+            tenant_max: tenant_concurrency,
+            agent_max: agent_concurrency,
+            only: self.worker.only.clone(),
+        }
     }
 }
 

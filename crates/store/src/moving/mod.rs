@@ -26,7 +26,7 @@ pub(crate) use side::{Count, Listed, Mark, Side, Stage, Touched, Wanted, Way};
 use tables::{AGENTS, LEFT_BEHIND};
 pub(crate) use tables::{Column, FLEETING, Kind, Row, TABLES, Table, Value};
 
-use crate::{Clock, Error, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore};
+use crate::{Clock, Error, PostgresOptions, PostgresStore, Scheduling, SqliteOptions, SqliteStore};
 
 /// What a source refuses writes with.
 pub(crate) const REFUSAL: &str = "the runs of this database are being moved to another one";
@@ -101,6 +101,7 @@ async fn open(place: &Place) -> Result<Arc<dyn Side>, Error> {
             waiting_max: u64::MAX,
             lock_dir: place.lock_dir.clone(),
             password: place.password.clone(),
+            scheduling: Scheduling::default(),
         };
         return Ok(Arc::new(PostgresStore::open_to_move(&place.url, options, Clock::system()).await?));
     }

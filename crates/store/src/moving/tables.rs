@@ -133,7 +133,9 @@ pub(crate) static TABLES: [&Table; 6] = [
     // A wake-up: losing one does no harm, but its age is its place in the queue.
     &Table {
         name: "jobs",
-        columns: columns![run Id, kind Text, tenant Text, priority Small, due_at Number, enqueued_at Number],
+        columns: columns![
+            run Id, kind Text, tenant Text, agent Text, priority Small, due_at Number, enqueued_at Number,
+        ],
         key: 1,
         unique: "run",
         is_replaced: true,
@@ -147,12 +149,13 @@ pub(crate) const FLEETING: [&str; 3] = ["lost_attempts", "idempotency_keys", "jo
 
 /// What stays behind, and why.
 #[cfg(test)]
-pub(crate) const LEFT_BEHIND: [(&str, &str); 9] = [
+pub(crate) const LEFT_BEHIND: [(&str, &str); 10] = [
     ("runs.owner", "nobody holds a run that has been moved"),
     ("runs.claimed_at", "nobody holds a run that has been moved"),
     ("runs.label_pairs", "derived from labels"),
     ("runs.asked_at", "derived from status and updated_at"),
     ("workers", "they belong to the database that they work on"),
+    ("paces", "processes that call an endpoint from now on begin anew with its pace"),
     ("queue_depth", "the database counts its jobs itself"),
     ("moves", "it is about the database"),
     ("moves_touched", "it is about the database"),

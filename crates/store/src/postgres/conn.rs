@@ -60,10 +60,11 @@ impl Conn {
         });
         let conn = Self { client, prepared: Mutex::default(), driver: driver.abort_handle() };
         let limit = STATEMENT.as_millis();
+        // Ours are short statements, and compiling one of them may take seconds.
         conn.batch(&format!(
             "SET statement_timeout = {limit}; SET lock_timeout = {limit}; \
              SET idle_in_transaction_session_timeout = {limit}; SET client_min_messages = warning; \
-             SET default_transaction_isolation = 'read committed'; SET TIME ZONE 'UTC'"
+             SET default_transaction_isolation = 'read committed'; SET jit = off; SET TIME ZONE 'UTC'"
         ))
         .await?;
         Ok(conn)

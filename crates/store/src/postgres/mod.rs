@@ -7,6 +7,7 @@ mod check;
 mod command;
 mod conn;
 mod death;
+mod due;
 mod fault;
 mod floor;
 mod launch;
@@ -14,6 +15,7 @@ mod moving;
 mod notify;
 mod open;
 mod output;
+mod pace;
 mod queue_bound;
 mod read;
 mod repair;
@@ -33,7 +35,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 pub use floor::ScratchDatabase;
 
-use conn::Pool;
+use conn::{Conn, Pool};
 use notify::Notifier;
 use open::Server;
 use queue_bound::QueueBound;
@@ -41,11 +43,11 @@ use tls::Address;
 use writer::{Terms, Writer};
 
 use crate::moving::{REFUSAL, Stage};
-
+use crate::scheduling::Scheduler;
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
-    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Meter, Pace, Peer, Places, QueueStats, Readiness,
+    RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
 };
 
 #[derive(Debug, Clone)]
@@ -56,6 +58,8 @@ pub struct PostgresOptions {
     pub lock_dir: PathBuf,
     /// Where the URL holds none.
     pub password: Option<SecretString>,
+    /// Whose turn it is when this process's workers take runs.
+    pub scheduling: Scheduling,
 }
 
 /// See the module.
@@ -67,6 +71,7 @@ pub struct PostgresStore {
     bell: Bell,
     clock: Clock,
     queue_bound: QueueBound,
+    scheduler: Arc<Scheduler>,
     server: Server,
 }
 
@@ -83,7 +88,7 @@ impl PostgresStore {
     }
 
     async fn open_anyhow(url: &str, options: PostgresOptions, clock: Clock) -> Result<Self, Error> {
-        let PostgresOptions { waiting_max, lock_dir, password } = options;
+        let PostgresOptions { waiting_max, lock_dir, password, scheduling } = options;
         let mut address = Address::of(url)?;
         if let Some(password) = password {
             address.config.password(password.expose_secret());
@@ -98,12 +103,28 @@ impl PostgresStore {
         let writer = Writer::start(Terms { address: Arc::clone(&address), clock: clock.clone(), notifier });
         let pool = Pool::new(address);
         let queue_bound = QueueBound::new(waiting_max);
-        Ok(Self { lock_dir, pool, writer, bell, clock, queue_bound, server })
+        let scheduler = Arc::new(Scheduler::new(scheduling));
+        Ok(Self { lock_dir, pool, writer, bell, clock, queue_bound, scheduler, server })
     }
 
     /// Where the workers of this machine keep their locks.
     pub fn lock_dir(&self) -> &Path {
         &self.lock_dir
+    }
+
+    /// Whether a claim would find anything.
+    async fn may_take(&self, lane: Lane, limit: u32) -> Result<bool, Error> {
+        if !self.scheduler.scheduling.is_limited() {
+            return Ok(self.due(lane, 1).await? > 0);
+        }
+        let (scheduler, now_ms) = (&*self.scheduler, self.clock.now_ms());
+        let look = async |conn: &Conn| due::choose(conn, scheduler, lane, now_ms, limit, false).await;
+        let chosen = self.pool.read(look).await?;
+        if chosen.due.is_empty() {
+            // The next look goes on where this one stopped.
+            self.scheduler.took(&chosen);
+        }
+        Ok(!chosen.due.is_empty())
     }
 }
 
@@ -208,24 +229,58 @@ impl Store for PostgresStore {
         self.writer.write(worker::Renew { worker: worker.clone(), expires_at_ms }).await
     }
 
+    async fn drain(&self, worker: &WorkerId) -> Result<bool, Error> {
+        self.writer.write(worker::Drain(worker.clone())).await
+    }
+
+    async fn is_draining(&self, worker: &WorkerId) -> Result<bool, Error> {
+        Ok(self.pool.read(async |conn| read::is_draining(conn, worker).await).await?)
+    }
+
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
         let now_ms = self.clock.now_ms();
-        Ok(self.pool.read(async |conn| read::due(conn, lane, now_ms, limit).await).await?)
+        Ok(self.pool.read(async |conn| due::count(conn, &self.scheduler, lane, now_ms, limit).await).await?)
     }
 
     async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {
-        if self.due(lane, 1).await? == 0 {
+        if !self.may_take(lane, limit).await? {
             return Ok(Vec::new());
         }
-        self.writer.write(step::TakeJobs { worker: worker.clone(), lane, limit }).await
+        let scheduler = Arc::clone(&self.scheduler);
+        let take = step::TakeJobs { worker: worker.clone(), lane, limit, scheduler };
+        let step::Taken { claims, chosen } = self.writer.write(take).await?;
+        self.scheduler.took(&chosen);
+        Ok(claims)
     }
 
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
-        self.writer.write(commit).await
+        self.writer.write(step::WriteCommit { commit, scheduler: Arc::clone(&self.scheduler) }).await
     }
 
-    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {
-        self.writer.write(step::HandBack { run, worker: worker.clone(), epoch }).await
+    async fn hand_back(
+        &self,
+        run: RunId,
+        worker: &WorkerId,
+        epoch: Epoch,
+        due_at_ms: i64,
+    ) -> Result<(), Error> {
+        self.writer.write(step::HandBack { run, worker: worker.clone(), epoch, due_at_ms }).await
+    }
+
+    async fn take_places(&self, endpoint: &str, pace: Pace, wanted: u32) -> Result<Places, Error> {
+        let now_ms = self.clock.now_ms();
+        let take = |meter: &mut Meter| meter.take(pace, wanted, now_ms);
+        Ok(self.pool.read(async |conn| pace::change(conn, endpoint, take).await).await?)
+    }
+
+    async fn spend(&self, endpoint: &str, pace: Pace, requests: u32, tokens: u64) -> Result<(), Error> {
+        let now_ms = self.clock.now_ms();
+        let spend = |meter: &mut Meter| meter.spend(pace, requests, tokens, now_ms);
+        Ok(self.pool.read(async |conn| pace::change(conn, endpoint, spend).await).await?)
+    }
+
+    fn hold_off(&self, agent: &str, until_ms: i64) {
+        self.scheduler.turns().hold_off(agent, until_ms);
     }
 
     async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error> {

@@ -8,7 +8,7 @@ use crate::Error;
 /// What makes a schema out of the one before; the schema's number is its place here, from 1.
 const MIGRATIONS: [&str; 2] = [
     include_str!("../../migrations/postgres/0001_runs.sql"),
-    include_str!("../../migrations/postgres/0002_moves.sql"),
+    include_str!("../../migrations/postgres/0002_moves_and_turns.sql"),
 ];
 /// Whoever migrates holds this advisory lock: "PITN".
 const LOCK: i64 = 0x5049_544E;

@@ -1,6 +1,6 @@
 //! What is read outside of a write: rows, pages, the inbox, the queue's depth.
 
-use piton_core::{Agent, AgentDigest, REDUCER, RunId, WorkerId};
+use piton_core::{Agent, AgentDigest, RunId, WorkerId};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::conn::Conn;
 use super::fault::Fault;
 use super::rows::{epoch, label_pairs, run_columns, run_id, run_row, small, unsigned};
-use crate::{InboxItem, Lane, LostAttempt, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
+use crate::{InboxItem, LostAttempt, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
 
 /// Rows of one page.
 const PAGE_MAX: u32 = 1000;
@@ -85,7 +85,7 @@ macro_rules! workers {
     ($which:literal) => {
         concat!(
             "SELECT id, host, pid, concurrency, version, started_at, lease_ms, expires_at, \
-             (SELECT count(*) FROM runs WHERE owner = workers.id) FROM workers ",
+             (SELECT count(*) FROM runs WHERE owner = workers.id), draining FROM workers ",
             $which
         )
     };
@@ -118,7 +118,13 @@ fn worker_row(row: &Row) -> WorkerRow {
         lease_ms: unsigned(row.get(6)),
         expires_at_ms: row.get(7),
         runs: small(row.get(8)),
+        draining: row.get(9),
     }
+}
+
+pub(super) async fn is_draining(conn: &Conn, worker: &WorkerId) -> Result<bool, Fault> {
+    let sql = "SELECT FROM workers WHERE id = $1 AND draining";
+    Ok(conn.first(sql, &[&worker.as_str()]).await?.is_some())
 }
 
 pub(super) async fn queue(conn: &Conn, now_ms: i64) -> Result<QueueStats, Fault> {
@@ -160,15 +166,6 @@ pub(super) async fn agent(conn: &Conn, digest: &AgentDigest) -> Result<Option<Ag
     row.map(|row| serde_json::from_str(row.get(0)))
         .transpose()
         .map_err(|error| Fault::Corrupt(format!("agent {digest}: {error}")))
-}
-
-/// Due jobs of runs that nobody holds and that this version can advance, counted up to `limit`.
-pub(super) async fn due(conn: &Conn, lane: Lane, now_ms: i64, limit: u32) -> Result<u32, Fault> {
-    let sql = "SELECT count(*) FROM (SELECT FROM jobs j JOIN runs r ON r.id = j.run WHERE j.due_at <= $1 \
-               AND r.owner IS NULL AND r.reducer <= $2 AND (r.suspect IS NOT NULL) = $3 LIMIT $4) due";
-    let is_apart = lane == Lane::Apart;
-    let row = conn.first(sql, &[&now_ms, &i64::from(REDUCER), &is_apart, &i64::from(limit)]).await?;
-    Ok(row.map_or(0, |row| small(row.get(0))))
 }
 
 pub(super) async fn lost_attempts(conn: &Conn, run: RunId) -> Result<Vec<LostAttempt>, Fault> {

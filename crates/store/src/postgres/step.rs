@@ -1,17 +1,20 @@
 //! Claiming runs for a step, committing it, and giving runs back. Every write here is fenced.
 
+use std::sync::Arc;
+
 use piton_core::{Epoch, REDUCER, RunId, WorkerId};
 use tokio_postgres::types::ToSql;
 
 use super::conn::Conn;
+use super::due;
 use super::fault::Fault;
 use super::output;
-use super::read::due;
 use super::rows::{
     append_events, asked_at, dequeue, enqueue, epoch, fold_text, run_id, signed, small, unsigned,
 };
 use super::writer::{Transact, Written};
 use crate::bell::Ring;
+use crate::scheduling::{Chosen, Scheduler};
 use crate::{Claim, Commit, CommitOutcome, JobKind, Lane, StepEnd};
 
 /// Takes due jobs for a worker that nobody has taken for dead.
@@ -19,10 +22,23 @@ pub(super) struct TakeJobs {
     pub(super) worker: WorkerId,
     pub(super) lane: Lane,
     pub(super) limit: u32,
+    pub(super) scheduler: Arc<Scheduler>,
+}
+
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) claims: Vec<Claim>,
+    pub(super) chosen: Chosen,
+}
+
+/// A worker's commit, and what it depends on whether the run is kept.
+pub(super) struct WriteCommit {
+    pub(super) commit: Commit,
+    pub(super) scheduler: Arc<Scheduler>,
 }
 
 impl Transact for TakeJobs {
-    type Out = Vec<Claim>;
+    type Out = Taken;
 
     fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, Self::Out> {
         Box::pin(self.take(conn, now_ms))
@@ -30,37 +46,36 @@ impl Transact for TakeJobs {
 }
 
 impl TakeJobs {
-    async fn take(&self, conn: &Conn, now_ms: i64) -> Result<(Vec<Claim>, Option<Ring>), Fault> {
-        // A worker that was declared dead takes nothing: nobody would look after what it takes. Whoever declares it dead at
+    async fn take(&self, conn: &Conn, now_ms: i64) -> Result<(Taken, Option<Ring>), Fault> {
+        // A worker that drains takes nothing, nor does one that was declared dead: nobody would look after what it takes. Whoever declares it dead at
         // this moment waits for this transaction, and frees what it took.
-        let alive =
-            conn.first("SELECT FROM workers WHERE id = $1 FOR KEY SHARE", &[&self.worker.as_str()]).await?;
+        let alive = conn
+            .first(
+                "SELECT FROM workers WHERE id = $1 AND NOT draining FOR KEY SHARE",
+                &[&self.worker.as_str()],
+            )
+            .await?;
         if alive.is_none() {
-            return Ok((Vec::new(), None));
+            return Ok((Taken::default(), None));
+        }
+        let chosen = due::choose(conn, &self.scheduler, self.lane, now_ms, self.limit, true).await?;
+        let ring = chosen.left.then_some(Ring::Job);
+        let runs: Vec<_> = chosen.due.iter().map(|due| due.run.as_uuid()).collect();
+        if runs.is_empty() {
+            return Ok((Taken { claims: Vec::new(), chosen }, ring));
         }
         let rows = conn
             .query(
-                "WITH due AS ( \
-                   SELECT j.run, j.kind, j.priority, j.due_at FROM jobs j JOIN runs r ON r.id = j.run \
-                   WHERE j.due_at <= $1 AND r.owner IS NULL AND r.reducer <= $2 AND (r.suspect IS NOT NULL) = $3 \
-                   ORDER BY j.priority DESC, j.due_at, j.run LIMIT $4 FOR UPDATE SKIP LOCKED), \
-                 taken AS (DELETE FROM jobs USING due WHERE jobs.run = due.run) \
-                 UPDATE runs SET owner = $5, epoch = epoch + 1, attempt = attempt + 1, claimed_at = $1 FROM due \
-                 WHERE runs.id = due.run AND status IN ('running', 'cancelling') \
-                 RETURNING runs.id, due.kind, fold, epoch, attempt, due.priority, due.due_at",
-                &[
-                    &now_ms,
-                    &i64::from(REDUCER),
-                    &(self.lane == Lane::Apart),
-                    &i64::from(self.limit),
-                    &self.worker.as_str(),
-                ],
+                "WITH taken AS (DELETE FROM jobs WHERE run = ANY($2)) \
+                 UPDATE runs SET owner = $3, epoch = epoch + 1, attempt = attempt + 1, claimed_at = $1 \
+                 WHERE id = ANY($2) AND status IN ('running', 'cancelling') RETURNING id, fold, epoch, attempt",
+                &[&now_ms, &runs, &self.worker.as_str()],
             )
             .await?;
         let mut claims = Vec::with_capacity(rows.len());
         for row in &rows {
             let run = run_id(row, 0);
-            let Ok(fold) = serde_json::from_str(row.get(2)) else {
+            let Ok(fold) = serde_json::from_str(row.get(1)) else {
                 tracing::error!(%run, "a run's row cannot be read");
                 // The others do not wait for it: it has no job now until the next sweep gives it one.
                 conn.execute(
@@ -70,30 +85,27 @@ impl TakeJobs {
                 .await?;
                 continue;
             };
-            let claim = Claim {
-                run,
-                fold,
-                epoch: epoch(row.get(3)),
-                attempt: small(row.get(4)),
-                ordinal: 1,
-                kind: JobKind::parse(row.get(1)),
-            };
-            claims.push((std::cmp::Reverse(row.get::<_, i32>(5)), row.get::<_, i64>(6), run, claim));
+            let place = chosen.due.iter().position(|due| due.run == run);
+            let due = place.and_then(|place| chosen.due.get(place));
+            let (kind, due_at_ms) = due.map_or((JobKind::Step, now_ms), |due| (due.kind, due.due_at_ms));
+            let (epoch, attempt) = (epoch(row.get(2)), small(row.get(3)));
+            claims.push((place, Claim { run, fold, epoch, attempt, ordinal: 1, kind, due_at_ms }));
         }
-        claims.sort_by_key(|(priority, due_at, run, _)| (*priority, *due_at, *run));
-        Ok((claims.into_iter().map(|(.., claim)| claim).collect(), None))
+        claims.sort_unstable_by_key(|(place, _)| *place);
+        let claims = claims.into_iter().map(|(_, claim)| claim).collect();
+        Ok((Taken { claims, chosen }, ring))
     }
 }
 
-impl Transact for Commit {
+impl Transact for WriteCommit {
     type Out = CommitOutcome;
 
     fn run_id(&self) -> Option<RunId> {
-        Some(self.run)
+        Some(self.commit.run)
     }
 
     fn run<'a>(&'a self, conn: &'a Conn, now_ms: i64) -> Written<'a, Self::Out> {
-        Box::pin(write(self, conn, now_ms))
+        Box::pin(write(&self.commit, &self.scheduler, conn, now_ms))
     }
 }
 
@@ -126,11 +138,16 @@ const MOVES: &str = fenced!(
     " RETURNING owner IS NOT NULL"
 );
 
-async fn write(commit: &Commit, conn: &Conn, now_ms: i64) -> Result<(CommitOutcome, Option<Ring>), Fault> {
+async fn write(
+    commit: &Commit,
+    scheduler: &Scheduler,
+    conn: &Conn,
+    now_ms: i64,
+) -> Result<(CommitOutcome, Option<Ring>), Fault> {
     let is_runnable = commit.after.status.is_runnable();
     let stays = match commit.end {
         StepEnd::GoesOn | StepEnd::Progress => true,
-        StepEnd::Done => is_runnable && due(conn, Lane::Common, now_ms, 1).await? == 0,
+        StepEnd::Done => is_runnable && due::count(conn, scheduler, Lane::Common, now_ms, 1).await? == 0,
         StepEnd::GiveBack => false,
     };
     let Some(kept) = write_row(commit, conn, stays, now_ms).await? else {
@@ -152,7 +169,9 @@ async fn write(commit: &Commit, conn: &Conn, now_ms: i64) -> Result<(CommitOutco
             }
             StepEnd::Done | StepEnd::GiveBack => {
                 dequeue(conn, commit.run).await?;
-                Ring::Events
+                // There is room for one that had to wait, with any worker.
+                let makes_room = !kept && scheduler.scheduling.is_limited();
+                if makes_room { Ring::Job } else { Ring::Events }
             }
         })
     };
@@ -216,6 +235,7 @@ pub(super) struct HandBack {
     pub(super) run: RunId,
     pub(super) worker: WorkerId,
     pub(super) epoch: Epoch,
+    pub(super) due_at_ms: i64,
 }
 
 impl Transact for HandBack {
@@ -235,7 +255,7 @@ impl Transact for HandBack {
                 )
                 .await?;
             if row.is_some_and(|row| row.get(0)) {
-                enqueue(conn, self.run, JobKind::Step, now_ms).await?;
+                enqueue(conn, self.run, JobKind::Step, self.due_at_ms.min(now_ms)).await?;
                 return Ok(((), Some(Ring::Job)));
             }
             Ok(((), None))

@@ -11,8 +11,8 @@ use crate::launching::KEY_LIFE_MS;
 use crate::{LostWorker, WorkerRow};
 
 /// Gives each run a job that is owed one; `$1` is now.
-pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
-                                       SELECT id, 'step', tenant, priority, $1, $1 FROM runs \
+pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
+                                       SELECT id, 'step', tenant, agent_name, priority, $1, $1 FROM runs \
                                        WHERE status IN ('running', 'cancelling') AND owner IS NULL \
                                        AND NOT EXISTS (SELECT FROM jobs WHERE jobs.run = runs.id) ON CONFLICT DO NOTHING";
 /// What became of an owner that has no row.
@@ -63,6 +63,20 @@ impl Transact for Renew {
             let renew = "UPDATE workers SET expires_at = $1 WHERE id = $2";
             let renewed = conn.execute(renew, &[&self.expires_at_ms, &self.worker.as_str()]).await?;
             Ok((renewed == 1, None))
+        })
+    }
+}
+
+/// Asks a worker to end in good order.
+pub(super) struct Drain(pub(super) WorkerId);
+
+impl Transact for Drain {
+    type Out = bool;
+
+    fn run<'a>(&'a self, conn: &'a Conn, _now_ms: i64) -> Written<'a, bool> {
+        Box::pin(async move {
+            let drain = "UPDATE workers SET draining = true WHERE id = $1";
+            Ok((conn.execute(drain, &[&self.0.as_str()]).await? == 1, None))
         })
     }
 }
@@ -126,8 +140,8 @@ pub(super) async fn free(conn: &Conn, worker: &str, now_ms: i64, death: Option<&
         .await?;
     }
     conn.execute(
-        "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
-         SELECT id, 'step', tenant, priority, $2, $2 FROM runs \
+        "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
+         SELECT id, 'step', tenant, agent_name, priority, $2, $2 FROM runs \
          WHERE owner = $1 AND status IN ('running', 'cancelling') ORDER BY id \
          ON CONFLICT (run) DO UPDATE SET due_at = least(jobs.due_at, excluded.due_at)",
         &[&worker, &now_ms],

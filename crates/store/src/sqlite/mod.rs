@@ -3,6 +3,7 @@
 mod check;
 mod command;
 mod death;
+mod due;
 mod fault;
 mod floor;
 mod launch;
@@ -10,6 +11,7 @@ mod line;
 mod moving;
 mod open;
 mod output;
+mod pace;
 mod queue_bound;
 mod read;
 mod reader;
@@ -21,6 +23,7 @@ mod worker;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -35,10 +38,11 @@ use writer::{Terms, Writer};
 
 use crate::lock;
 use crate::moving::{REFUSAL, Stage};
+use crate::scheduling::Scheduler;
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
-    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Standing, Store, Tally, Verdict, WorkerRow,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness,
+    RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Tally, Verdict, WorkerRow,
 };
 
 /// Runs and events that are looked at where somebody asks for them.
@@ -48,16 +52,22 @@ const GLANCE_EVENTS_MAX: u32 = 16;
 /// How long a launch waits for others where others are under way.
 const LAUNCH_PATIENCE: Duration = Duration::from_millis(2);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SqliteOptions {
     pub synchronous: Synchronous,
     /// Runs that may wait for a worker; a launch beyond them is refused.
     pub waiting_max: u64,
+    /// Whose turn it is when this process's workers take runs.
+    pub scheduling: Scheduling,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { synchronous: Synchronous::default(), waiting_max: 1_000_000 }
+        Self {
+            synchronous: Synchronous::default(),
+            waiting_max: 1_000_000,
+            scheduling: Scheduling::default(),
+        }
     }
 }
 
@@ -74,6 +84,7 @@ pub struct SqliteStore {
     queue_bound: QueueBound,
     /// Launches under way in this process.
     launches: AtomicUsize,
+    scheduler: Arc<Scheduler>,
     schema: u32,
 }
 
@@ -129,7 +140,8 @@ impl SqliteStore {
             clock: clock.clone(),
             bell: bell.clone(),
         })?;
-        let SqliteOptions { synchronous, waiting_max } = options;
+        let SqliteOptions { synchronous, waiting_max, scheduling } = options;
+        let scheduler = Arc::new(Scheduler::new(scheduling));
         let queue_bound = QueueBound::new(waiting_max);
         Ok(Self {
             path,
@@ -140,6 +152,7 @@ impl SqliteStore {
             clock,
             synchronous,
             queue_bound,
+            scheduler,
             launches: AtomicUsize::new(0),
             schema,
         })
@@ -261,26 +274,58 @@ impl Store for SqliteStore {
         self.writer.write(worker::Renew { worker: worker.clone(), expires_at_ms }).await
     }
 
+    async fn drain(&self, worker: &WorkerId) -> Result<bool, Error> {
+        self.writer.write(worker::Drain(worker.clone())).await
+    }
+
+    async fn is_draining(&self, worker: &WorkerId) -> Result<bool, Error> {
+        let worker = worker.clone();
+        self.readers.read(move |conn| read::is_draining(conn, &worker)).await
+    }
+
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
         let now_ms = self.clock.now_ms();
         // Not here and now: whoever claims shares threads with the renewal of the lease, and a disk may stall.
-        self.readers.read(move |conn| read::due(conn, lane, now_ms, limit)).await
+        let scheduler = Arc::clone(&self.scheduler);
+        self.readers.read(move |conn| due::count(conn, &scheduler, lane, now_ms, limit)).await
     }
 
     async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {
         // Looking is cheaper than a turn at writing, and an idle worker looks often.
-        if self.due(lane, 1).await? == 0 {
+        if !self.may_take(lane, limit).await? {
             return Ok(Vec::new());
         }
-        self.writer.write(step::TakeJobs { worker: worker.clone(), lane, limit }).await
+        let scheduler = Arc::clone(&self.scheduler);
+        let take = step::TakeJobs { worker: worker.clone(), lane, limit, scheduler };
+        let step::Taken { claims, chosen } = self.writer.write(take).await?;
+        self.scheduler.took(&chosen);
+        Ok(claims)
     }
 
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
-        self.writer.write(commit).await
+        self.writer.write(step::WriteCommit { commit, scheduler: Arc::clone(&self.scheduler) }).await
     }
 
-    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {
-        self.writer.write(step::HandBack { run, worker: worker.clone(), epoch }).await
+    async fn hand_back(
+        &self,
+        run: RunId,
+        worker: &WorkerId,
+        epoch: Epoch,
+        due_at_ms: i64,
+    ) -> Result<(), Error> {
+        self.writer.write(step::HandBack { run, worker: worker.clone(), epoch, due_at_ms }).await
+    }
+
+    async fn take_places(&self, endpoint: &str, pace: Pace, wanted: u32) -> Result<Places, Error> {
+        self.writer.write(pace::Take { endpoint: endpoint.to_owned(), pace, wanted }).await
+    }
+
+    async fn spend(&self, endpoint: &str, pace: Pace, requests: u32, tokens: u64) -> Result<(), Error> {
+        self.writer.write(pace::Spend { endpoint: endpoint.to_owned(), pace, requests, tokens }).await
+    }
+
+    fn hold_off(&self, agent: &str, until_ms: i64) {
+        self.scheduler.turns().hold_off(agent, until_ms);
     }
 
     async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error> {
@@ -341,5 +386,22 @@ impl Store for SqliteStore {
 
     fn bell(&self) -> &Bell {
         &self.bell
+    }
+}
+
+impl SqliteStore {
+    /// Whether a claim would find anything.
+    async fn may_take(&self, lane: Lane, limit: u32) -> Result<bool, Error> {
+        if !self.scheduler.scheduling.is_limited() {
+            return Ok(self.due(lane, 1).await? > 0);
+        }
+        let (scheduler, now_ms) = (Arc::clone(&self.scheduler), self.clock.now_ms());
+        let chosen =
+            self.readers.read(move |conn| due::choose(conn, &scheduler, lane, now_ms, limit)).await?;
+        if chosen.due.is_empty() {
+            // The next look goes on where this one stopped.
+            self.scheduler.took(&chosen);
+        }
+        Ok(!chosen.due.is_empty())
     }
 }

@@ -18,7 +18,7 @@ const MIGRATIONS: [&str; 4] = [
     include_str!("../../migrations/sqlite/0001_runs.sql"),
     include_str!("../../migrations/sqlite/0002_deaths_and_outputs.sql"),
     include_str!("../../migrations/sqlite/0003_queue_depth.sql"),
-    include_str!("../../migrations/sqlite/0004_moves.sql"),
+    include_str!("../../migrations/sqlite/0004_moves_and_turns.sql"),
 ];
 
 /// Marks a file as ours (`PRAGMA application_id`): "PITN".

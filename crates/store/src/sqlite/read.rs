@@ -1,18 +1,18 @@
 //! What is read outside of a write: rows, pages, the inbox, the queue's depth.
 
-use piton_core::{Agent, AgentDigest, REDUCER, RunId, Status, WorkerId};
+use piton_core::{Agent, AgentDigest, RunId, Status, WorkerId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::fault::Fault;
 use super::rows::{RUN_COLUMNS, collect, epoch, ids, run_id, run_row, text};
-use crate::{InboxItem, Lane, LostAttempt, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
+use crate::{InboxItem, LostAttempt, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
 
 /// Rows of one page.
 const PAGE_MAX: u32 = 1000;
 /// What [`worker_row`] reads.
 const WORKERS: &str = "SELECT id, host, pid, concurrency, version, started_at, lease_ms, expires_at, \
-                       (SELECT count(*) FROM runs WHERE owner = workers.id) FROM workers";
+                       (SELECT count(*) FROM runs WHERE owner = workers.id), draining FROM workers";
 /// How long a worker whose lease lapsed is still listed.
 const LAPSED_SHOWN_MS: i64 = 60_000;
 
@@ -133,7 +133,13 @@ fn worker_row(row: &Row<'_>) -> Result<WorkerRow, Fault> {
         lease_ms: row.get(6)?,
         expires_at_ms: row.get(7)?,
         runs: row.get(8)?,
+        draining: row.get(9)?,
     })
+}
+
+pub(super) fn is_draining(conn: &Connection, worker: &WorkerId) -> Result<bool, Fault> {
+    let mut read = conn.prepare_cached("SELECT 1 FROM workers WHERE id = ? AND draining")?;
+    Ok(read.exists([worker.as_str()])?)
 }
 
 pub(super) fn queue(conn: &Connection, now_ms: i64) -> Result<QueueStats, Fault> {
@@ -170,26 +176,6 @@ pub(super) fn agent(conn: &Connection, digest: &AgentDigest) -> Result<Option<Ag
         .map(|text| serde_json::from_str(&text))
         .transpose()
         .map_err(|error| Fault::Corrupt(format!("agent {digest}: {error}")))
-}
-
-/// Due jobs of runs that nobody holds and that this version can advance, counted up to `limit`.
-pub(super) fn due(conn: &Connection, lane: Lane, now_ms: i64, limit: u32) -> Result<u32, Fault> {
-    let mut count = conn.prepare_cached(due_in(lane))?;
-    Ok(count.query_row(params![now_ms, REDUCER, limit], |row| row.get(0))?)
-}
-
-/// Each goes along the index of its lane: SQLite keeps the order of a CROSS JOIN.
-pub(super) const fn due_in(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Common => {
-            "SELECT count(*) FROM (SELECT 1 FROM jobs j CROSS JOIN runs r ON r.id = j.run WHERE j.due_at <= ? \
-             AND r.owner IS NULL AND r.reducer <= ? AND r.suspect IS NULL LIMIT ?)"
-        }
-        Lane::Apart => {
-            "SELECT count(*) FROM (SELECT 1 FROM runs r CROSS JOIN jobs j ON j.run = r.id WHERE j.due_at <= ? \
-             AND r.owner IS NULL AND r.reducer <= ? AND r.suspect IS NOT NULL LIMIT ?)"
-        }
-    }
 }
 
 /// Every incarnation of the worker that bears this name.

@@ -1,59 +1,69 @@
 //! Claiming runs for a step, committing it, and giving runs back. Every write here is fenced.
 
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use piton_core::{Epoch, Event, REDUCER, Run, RunId, WorkerId};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use serde_json::json;
 
+use super::due;
 use super::fault::Fault;
 use super::output;
-use super::read::due;
 use super::rows::{append_events, collect, dequeue, enqueue, epoch, fold_text, run_id, signed, text};
 use super::writer::{Durability, Transact};
 use crate::bell::Ring;
-use crate::{Claim, Commit, CommitOutcome, JobKind, Lane, StepEnd};
+use crate::scheduling::{Chosen, Scheduler};
+use crate::{Claim, Commit, CommitOutcome, Due, JobKind, Lane, StepEnd};
 
 /// Takes due jobs for a worker that nobody has taken for dead.
 pub(super) struct TakeJobs {
     pub(super) worker: WorkerId,
     pub(super) lane: Lane,
     pub(super) limit: u32,
+    pub(super) scheduler: Arc<Scheduler>,
+}
+
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) claims: Vec<Claim>,
+    pub(super) chosen: Chosen,
+}
+
+/// A worker's commit, and what it depends on whether the run is kept.
+pub(super) struct WriteCommit {
+    pub(super) commit: Commit,
+    pub(super) scheduler: Arc<Scheduler>,
 }
 
 impl Transact for TakeJobs {
-    type Out = Vec<Claim>;
+    type Out = Taken;
 
     fn durability(&self) -> Durability {
         Durability::Unsynced
     }
 
     fn run(&self, conn: &Connection, now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {
-        // A worker that was declared dead takes nothing: nobody would look after what it takes.
-        let mut look = conn.prepare_cached(
-            "SELECT j.run, j.kind FROM jobs j CROSS JOIN runs r ON r.id = j.run \
-             WHERE j.due_at <= ?1 AND r.owner IS NULL AND r.reducer <= ?2 AND (r.suspect IS NOT NULL) = ?5 \
-             AND EXISTS (SELECT 1 FROM workers WHERE id = ?3) \
-             ORDER BY j.priority DESC, j.due_at, j.run LIMIT ?4",
-        )?;
-        let is_apart = self.lane == Lane::Apart;
-        let jobs = collect(
-            &mut look,
-            params![now_ms, REDUCER, self.worker.as_str(), self.limit, is_apart],
-            |row| Ok((row.get::<_, String>(0)?, JobKind::parse(text(row, 1)?))),
-        )?;
+        // A worker that was declared dead takes nothing: nobody would look after what it takes. Nor does one that drains.
+        let is_known = conn
+            .prepare_cached("SELECT 1 FROM workers WHERE id = ? AND NOT draining")?
+            .exists([self.worker.as_str()])?;
+        if !is_known {
+            return Ok((Taken::default(), None));
+        }
+        let chosen = due::choose(conn, &self.scheduler, self.lane, now_ms, self.limit)?;
         let mut take = conn.prepare_cached("DELETE FROM jobs WHERE run = ?")?;
         let mut own = conn.prepare_cached(
             "UPDATE runs SET owner = ?1, epoch = epoch + 1, attempt = attempt + 1, claimed_at = ?3 \
              WHERE id = ?2 AND status IN ('running', 'cancelling') RETURNING fold, epoch, attempt",
         )?;
-        let mut claims = Vec::with_capacity(jobs.len());
-        for (id, kind) in jobs {
+        let mut claims = Vec::with_capacity(chosen.due.len());
+        for Due { run, kind, due_at_ms, .. } in &chosen.due {
+            let id = run.to_string();
             take.execute([&id])?;
             let mut rows = own.query(params![self.worker.as_str(), id, now_ms])?;
             let Some(row) = rows.next()? else { continue };
-            let (Ok(run), Ok(fold)) = (RunId::from_str(&id), serde_json::from_str(text(row, 0)?)) else {
+            let Ok(fold) = serde_json::from_str(text(row, 0)?) else {
                 tracing::error!(run = %id, "a run's row cannot be read: piton doctor --repair writes it anew");
                 drop(rows);
                 // The others do not wait for it: it has no job now until the next sweep gives it one.
@@ -64,21 +74,29 @@ impl Transact for TakeJobs {
                 continue;
             };
             let (epoch, attempt) = (epoch(row.get(1)?), row.get(2)?);
-            claims.push(Claim { run, fold, epoch, attempt, ordinal: 1, kind });
+            claims.push(Claim {
+                run: *run,
+                fold,
+                epoch,
+                attempt,
+                ordinal: 1,
+                kind: *kind,
+                due_at_ms: *due_at_ms,
+            });
         }
-        Ok((claims, None))
+        Ok((Taken { claims, chosen }, None))
     }
 }
 
-impl Transact for Commit {
+impl Transact for WriteCommit {
     type Out = CommitOutcome;
 
     fn durability(&self) -> Durability {
         let announces = |event: &Event| matches!(event, Event::ToolStarted { .. });
-        if self.events.iter().any(announces) {
+        if self.commit.events.iter().any(announces) {
             // The call is about to be made: an announcement that a loss of power took would let it be made twice.
             Durability::Synced
-        } else if self.end == StepEnd::Progress {
+        } else if self.commit.end == StepEnd::Progress {
             Durability::Unsynced
         } else {
             Durability::AsSet
@@ -86,34 +104,39 @@ impl Transact for Commit {
     }
 
     fn patience(&self) -> Duration {
-        self.patience
+        self.commit.patience
     }
 
     fn run(&self, conn: &Connection, now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {
-        let id = self.run.to_string();
-        let is_runnable = self.after.status.is_runnable();
-        let stays = match self.end {
+        let commit = &self.commit;
+        let id = commit.run.to_string();
+        let is_runnable = commit.after.status.is_runnable();
+        let stays = match commit.end {
             StepEnd::GoesOn | StepEnd::Progress => true,
-            StepEnd::Done => is_runnable && due(conn, Lane::Common, now_ms, 1)? == 0,
+            StepEnd::Done => is_runnable && due::count(conn, &self.scheduler, Lane::Common, now_ms, 1)? == 0,
             StepEnd::GiveBack => false,
         };
-        let Some(kept) = self.write_row(conn, &id, stays, now_ms)? else {
-            return Ok((self.why_not(conn, &id)?, None));
+        let Some(kept) = commit.write_row(conn, &id, stays, now_ms)? else {
+            return Ok((commit.why_not(conn, &id)?, None));
         };
-        append_events(conn, self.run, self.base, Some(self.epoch), &self.events, now_ms)?;
-        for full in &self.outputs {
-            output::write(conn, self.run, full)?;
+        append_events(conn, commit.run, commit.base, Some(commit.epoch), &commit.events, now_ms)?;
+        for full in &commit.outputs {
+            output::write(conn, commit.run, full)?;
         }
         let mut ring = Ring::Events;
-        if matches!(self.end, StepEnd::Done | StepEnd::GiveBack) {
+        if matches!(commit.end, StepEnd::Done | StepEnd::GiveBack) {
             if is_runnable && !kept {
-                enqueue(conn, self.run, JobKind::Step, now_ms)?;
+                enqueue(conn, commit.run, JobKind::Step, now_ms)?;
                 ring = Ring::Job;
             } else {
-                dequeue(conn, self.run)?;
+                dequeue(conn, commit.run)?;
+                if !kept && self.scheduler.scheduling.is_limited() {
+                    // There is room for one that had to wait, with any worker.
+                    ring = Ring::Job;
+                }
             }
         }
-        Ok((CommitOutcome::Committed { version: self.after.version, kept }, Some(ring)))
+        Ok((CommitOutcome::Committed { version: commit.after.version, kept }, Some(ring)))
     }
 }
 
@@ -212,6 +235,7 @@ pub(super) struct HandBack {
     pub(super) run: RunId,
     pub(super) worker: WorkerId,
     pub(super) epoch: Epoch,
+    pub(super) due_at_ms: i64,
 }
 
 impl Transact for HandBack {
@@ -230,7 +254,7 @@ impl Transact for HandBack {
             .query_row(params![self.run.to_string(), self.worker.as_str(), signed(self.epoch.0)], |row| row.get(0))
             .optional()?;
         if is_runnable == Some(true) {
-            enqueue(conn, self.run, JobKind::Step, now_ms)?;
+            enqueue(conn, self.run, JobKind::Step, self.due_at_ms.min(now_ms))?;
             return Ok(((), Some(Ring::Job)));
         }
         Ok(((), None))
@@ -275,9 +299,11 @@ mod tests {
     use rusqlite::StatementStatus;
 
     use super::{MOVES, STAYS};
+    use crate::Synchronous;
+    use crate::sqlite::due::{
+        COUNT_APART, COUNT_IN_LINE, DUE_IN_FIRST, FIRST_LINE, NEXT_LINE, TAKE_APART, TAKE_IN_LINE,
+    };
     use crate::sqlite::open;
-    use crate::sqlite::read::due_in;
-    use crate::{Lane, Synchronous};
 
     #[test]
     fn a_step_prepares_its_statements_once_whatever_is_bound_to_them() {
@@ -285,7 +311,17 @@ mod tests {
         let path = dir.path().join("piton.db");
         open::prepare(&path, dir.path()).expect("a database");
         let conn = open::writer(&path, Synchronous::Full).expect("a connection");
-        for sql in [due_in(Lane::Common), due_in(Lane::Apart), STAYS, MOVES] {
+        for sql in [
+            COUNT_APART,
+            COUNT_IN_LINE,
+            DUE_IN_FIRST,
+            FIRST_LINE,
+            NEXT_LINE,
+            TAKE_APART,
+            TAKE_IN_LINE,
+            STAYS,
+            MOVES,
+        ] {
             for value in 0..3 {
                 let mut statement = conn.prepare_cached(sql).expect("prepared");
                 for parameter in 1..=statement.parameter_count() {

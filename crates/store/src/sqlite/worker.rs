@@ -12,8 +12,8 @@ use crate::launching::KEY_LIFE_MS;
 use crate::{LostWorker, WorkerRow};
 
 /// Gives each run a job that is owed one; `?1` is now.
-pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
-                                       SELECT id, 'step', tenant, priority, ?1, ?1 FROM runs \
+pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
+                                       SELECT id, 'step', tenant, agent_name, priority, ?1, ?1 FROM runs \
                                        WHERE status IN ('running', 'cancelling') AND owner IS NULL \
                                        AND id NOT IN (SELECT run FROM jobs) ON CONFLICT DO NOTHING";
 /// What became of an owner that has no row.
@@ -65,6 +65,22 @@ impl Transact for Renew {
             .prepare_cached("UPDATE workers SET expires_at = ? WHERE id = ?")?
             .execute(params![self.expires_at_ms, self.worker.as_str()])?;
         Ok((renewed == 1, None))
+    }
+}
+
+/// Asks a worker to end in good order.
+pub(super) struct Drain(pub(super) WorkerId);
+
+impl Transact for Drain {
+    type Out = bool;
+
+    fn durability(&self) -> Durability {
+        Durability::AsSet
+    }
+
+    fn run(&self, conn: &Connection, _now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {
+        let asked = conn.execute("UPDATE workers SET draining = 1 WHERE id = ?", [self.0.as_str()])?;
+        Ok((asked == 1, None))
     }
 }
 
@@ -129,8 +145,8 @@ pub(super) fn free(
         )?;
     }
     conn.execute(
-        "INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
-         SELECT id, 'step', tenant, priority, ?2, ?2 FROM runs \
+        "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
+         SELECT id, 'step', tenant, agent_name, priority, ?2, ?2 FROM runs \
          WHERE owner = ?1 AND status IN ('running', 'cancelling') \
          ON CONFLICT (run) DO UPDATE SET due_at = min(due_at, excluded.due_at)",
         params![worker.as_str(), now_ms],

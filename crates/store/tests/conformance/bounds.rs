@@ -103,12 +103,12 @@ async fn what_is_asked_of_a_run_that_is_there_is_never_refused_for_the_queue() {
     let (paused, held) = (claims[0].run, claims[1].clone());
     bounded.store.command(paused, Command::Pause).await.expect("paused");
     for claim in &claims[2..] {
-        bounded.store.hand_back(claim.run, &worker, claim.epoch).await.expect("handed back");
+        bounded.store.hand_back(claim.run, &worker, claim.epoch, claim.due_at_ms).await.expect("handed back");
     }
     while bounded.store.launch(launch("x")).await.is_ok() {}
     assert_eq!(bounded.jobs(), (10, 10));
     bounded.store.command(paused, Command::Resume).await.expect("resumed");
-    bounded.store.hand_back(held.run, &worker, held.epoch).await.expect("handed back");
+    bounded.store.hand_back(held.run, &worker, held.epoch, held.due_at_ms).await.expect("handed back");
     bounded.store.command(held.run, Command::Cancel).await.expect("cancelled");
     assert_eq!(bounded.jobs(), (11, 11), "beyond the bound, and the cancelled one gone");
 }
@@ -134,7 +134,9 @@ async fn the_depth_of_a_queue_that_was_there_before_is_counted_once() {
         .engine
         .raw()
         .execute_batch(
-            "DROP TRIGGER jobs_one_more; DROP TRIGGER jobs_one_less; DROP TABLE queue_depth; PRAGMA user_version = 2;",
+            "DROP TRIGGER jobs_one_more; DROP TRIGGER jobs_one_less; DROP TABLE queue_depth; DROP INDEX jobs_lines; \
+             ALTER TABLE jobs DROP COLUMN agent; CREATE INDEX jobs_due ON jobs (priority DESC, due_at, run); \
+             ALTER TABLE workers DROP COLUMN draining; DROP TABLE paces; PRAGMA user_version = 2;",
         )
         .expect("as it was before");
     let elsewhere = Bounded::another(&bounded.engine, &bounded.world).await;
@@ -152,14 +154,20 @@ fn median_us(mut launches: Vec<Duration>) -> u128 {
 #[expect(clippy::print_stderr, reason = "figures for whoever runs the long version")]
 async fn a_launch_costs_the_same_however_many_wait() {
     let waiting = if std::env::var_os("PITON_LONG").is_some() { 1_000_000 } else { 250_000 };
-    let options = SqliteOptions { synchronous: Synchronous::Normal, waiting_max: 2_000_000 };
+    let options = SqliteOptions {
+        synchronous: Synchronous::Normal,
+        waiting_max: 2_000_000,
+        ..SqliteOptions::default()
+    };
     let (mut engines, mut stores, mut took) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
     for jobs in [0, waiting] {
         let engine = Sqlite::in_a_folder();
-        let store = SqliteStore::open(&engine.url(), options, Clock::told(START_MS)).await.expect("a store");
+        let store =
+            SqliteStore::open(&engine.url(), options.clone(), Clock::told(START_MS)).await.expect("a store");
         let fill = format!(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs}) \
-             INSERT INTO jobs SELECT printf('%036d', i), 'launch', 'default', 0, i, i FROM n WHERE {jobs} > 0"
+             INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
+             SELECT printf('%036d', i), 'launch', 'default', 0, i, i FROM n WHERE {jobs} > 0"
         );
         engine.raw().execute_batch(&fill).expect("filled");
         engines.push(engine);

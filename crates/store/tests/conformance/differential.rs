@@ -126,7 +126,8 @@ impl Pair {
         });
         let launch = Launch {
             run: if self.rng.chance(100) { self.run() } else { RunId::from_uuid(id) },
-            agent: agent(),
+            agent: Agent { name: self.rng.pick(&["x", "y"]).to_string(), ..agent() },
+            tenant: self.rng.pick(&["a", "a", "b"]).to_string(),
             labels: BTreeMap::from([("n".to_owned(), self.runs.len().to_string())]),
             priority: i32::try_from(self.rng.between(0, 2)).expect("a few"),
             max_steps: u32::try_from(self.rng.between(1, 4)).expect("a few"),
@@ -172,6 +173,7 @@ impl Pair {
             lease_ms: 1_000,
             expires_at_ms: now_ms + 1_000,
             runs: 0,
+            draining: false,
         };
         ask!(self, store => store.register(&row)).expect("registered");
         if self.rng.chance(500) {
@@ -252,7 +254,8 @@ impl Pair {
             ask!(self, store => store.hand_back_all_but(&worker, &held)).expect("handed back");
         } else if let Some(held) = self.held.pop() {
             let (run, epoch) = (held.claim.run, held.claim.epoch);
-            ask!(self, store => store.hand_back(run, &held.worker, epoch)).expect("handed back");
+            ask!(self, store => store.hand_back(run, &held.worker, epoch, held.claim.due_at_ms))
+                .expect("handed back");
         }
     }
 

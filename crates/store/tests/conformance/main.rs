@@ -31,6 +31,7 @@ mod world;
 
 mod commands;
 mod deaths;
+mod fairness;
 mod launches;
 mod lists;
 mod outputs;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use piton_core::{RunId, WorkerId};
-use piton_store::{Clock, Store};
+use piton_store::{Clock, Scheduling, Store};
 use piton_testkit::memory;
 
 use crate::world::Engine;
@@ -17,8 +17,8 @@ impl Engine for Memory {
         Self(memory::Memory::default())
     }
 
-    async fn open(&self, clock: &Clock) -> Arc<dyn Store> {
-        Arc::new(self.0.open(clock.clone()))
+    async fn open_for(&self, clock: &Clock, scheduling: Scheduling) -> Arc<dyn Store> {
+        Arc::new(self.0.open(clock.clone()).scheduled(scheduling))
     }
 
     fn lock(&self, worker: &WorkerId) {

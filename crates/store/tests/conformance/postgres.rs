@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use piton_core::{RunId, WorkerId};
-use piton_store::{Clock, Error, PostgresOptions, PostgresStore, Store, WorkerLock};
+use piton_store::{Clock, Error, PostgresOptions, PostgresStore, Scheduling, Store, WorkerLock};
 use piton_testkit::PostgresServer;
 
 use crate::world::Engine;
@@ -22,15 +22,24 @@ impl Postgres {
     }
 
     pub(crate) async fn store(&self, waiting_max: u64, clock: &Clock) -> PostgresStore {
+        self.store_for(waiting_max, clock, Scheduling::default()).await
+    }
+
+    async fn store_for(&self, waiting_max: u64, clock: &Clock, scheduling: Scheduling) -> PostgresStore {
         let lock_dir = self.lock_dir.path().to_owned();
-        let options = PostgresOptions { waiting_max, lock_dir, password: None };
+        let options = PostgresOptions { waiting_max, lock_dir, password: None, scheduling };
         PostgresStore::open(&self.server.url(), options, clock.clone()).await.expect("a store")
     }
 
     /// Another way to it than [`Self::url`].
     pub(crate) async fn store_at(&self, url: &str, clock: &Clock) -> Result<PostgresStore, Error> {
         let lock_dir = self.lock_dir.path().to_owned();
-        let options = PostgresOptions { waiting_max: 1_000_000, lock_dir, password: None };
+        let options = PostgresOptions {
+            waiting_max: 1_000_000,
+            lock_dir,
+            password: None,
+            scheduling: Scheduling::default(),
+        };
         PostgresStore::open(url, options, clock.clone()).await
     }
 
@@ -56,8 +65,8 @@ impl Engine for Postgres {
         Self { server: PostgresServer::start(), lock_dir, locks: Mutex::default() }
     }
 
-    async fn open(&self, clock: &Clock) -> Arc<dyn Store> {
-        Arc::new(self.store(1_000_000, clock).await)
+    async fn open_for(&self, clock: &Clock, scheduling: Scheduling) -> Arc<dyn Store> {
+        Arc::new(self.store_for(1_000_000, clock, scheduling).await)
     }
 
     fn lock(&self, worker: &WorkerId) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use piton_core::{RunId, WorkerId};
-use piton_store::{Clock, Error, SqliteOptions, SqliteStore, Store, Synchronous, WorkerLock};
+use piton_store::{Clock, Error, Scheduling, SqliteOptions, SqliteStore, Store, Synchronous, WorkerLock};
 use rusqlite::Connection;
 
 use crate::world::Engine;
@@ -30,7 +30,7 @@ impl Sqlite {
     }
 
     pub(crate) async fn store(&self, clock: &Clock) -> Result<SqliteStore, Error> {
-        SqliteStore::open(&self.url(), self.options, clock.clone()).await
+        SqliteStore::open(&self.url(), self.options.clone(), clock.clone()).await
     }
 
     /// A connection that goes round the store.
@@ -53,8 +53,9 @@ impl Engine for Sqlite {
         Self::in_a_folder()
     }
 
-    async fn open(&self, clock: &Clock) -> Arc<dyn Store> {
-        Arc::new(self.store(clock).await.expect("a store"))
+    async fn open_for(&self, clock: &Clock, scheduling: Scheduling) -> Arc<dyn Store> {
+        let options = SqliteOptions { scheduling, ..self.options.clone() };
+        Arc::new(SqliteStore::open(&self.url(), options, clock.clone()).await.expect("a store"))
     }
 
     fn lock(&self, worker: &WorkerId) {

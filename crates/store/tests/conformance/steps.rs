@@ -3,7 +3,7 @@
 use piton_core::{Command, Epoch, Event, Status};
 use piton_store::{Claim, Commit, CommitOutcome, JobKind, Launch, Lost, StepEnd};
 
-use crate::world::{World, commit, failure, launch, lost};
+use crate::world::{START_MS, World, commit, failure, launch, lost};
 
 promises![
     a_job_is_taken_once_by_priority_and_then_by_age,
@@ -13,6 +13,7 @@ promises![
     a_command_to_a_held_run_leaves_a_job_that_only_the_holders_commit_removes,
     a_run_is_kept_for_its_next_step_unless_an_older_job_waits,
     a_run_that_is_handed_back_was_no_attempt,
+    a_run_that_is_handed_back_keeps_its_place,
     a_claim_whose_reply_was_lost_goes_back_and_what_is_held_does_not,
 ];
 
@@ -45,7 +46,7 @@ async fn a_commit_under_another_epoch_writes_nothing(world: World) {
     let new = world.claim_one(&b).await;
     assert_eq!((new.epoch, new.attempt), (Epoch(2), 2));
     assert!(matches!(world.store.commit(late).await.expect("answered"), CommitOutcome::Fenced));
-    world.store.hand_back(run, &a, old.epoch).await.expect("nothing");
+    world.store.hand_back(run, &a, old.epoch, old.due_at_ms).await.expect("nothing");
     assert_eq!(world.row(run).await.owner, Some(b));
     assert_eq!(world.row(run).await.run, before.run);
     world.check().await;
@@ -131,7 +132,7 @@ async fn a_run_that_is_handed_back_was_no_attempt(world: World) {
     let run = world.launch("x").await;
     let worker = world.worker("w").await;
     let claim = world.claim_one(&worker).await;
-    world.store.hand_back(run, &worker, claim.epoch).await.expect("handed back");
+    world.store.hand_back(run, &worker, claim.epoch, claim.due_at_ms).await.expect("handed back");
     let claim = world.claim_one(&worker).await;
     assert_eq!((claim.epoch, claim.attempt), (Epoch(2), 1));
     world.store.retire(&worker).await.expect("retired");
@@ -139,6 +140,22 @@ async fn a_run_that_is_handed_back_was_no_attempt(world: World) {
     let claim = world.claim_one(&other).await;
     assert_eq!((claim.epoch, claim.attempt), (Epoch(3), 1));
     world.check().await;
+}
+
+async fn a_run_that_is_handed_back_keeps_its_place(world: World) {
+    let first = world.launch("first").await;
+    world.clock.advance(5);
+    world.launch("second").await;
+    let worker = world.worker("w").await;
+    world.clock.advance(5);
+    let claim = world.claim_one(&worker).await;
+    assert_eq!((claim.run, claim.due_at_ms), (first, START_MS));
+    world.clock.advance(5);
+    world.store.hand_back(first, &worker, claim.epoch, claim.due_at_ms).await.expect("handed back");
+    assert_eq!(world.claim_one(&worker).await.run, first);
+    // One that says it was due later than now is due now.
+    world.store.hand_back(first, &worker, Epoch(2), i64::MAX).await.expect("handed back");
+    assert_eq!(world.claim(&worker).await.len(), 2);
 }
 
 async fn a_claim_whose_reply_was_lost_goes_back_and_what_is_held_does_not(world: World) {

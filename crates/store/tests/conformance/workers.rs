@@ -1,9 +1,9 @@
 //! Workers, their deaths, and the sweep that derives missing wake-ups.
 
 use piton_core::{Command, WorkerId};
-use piton_store::{Lost, PeerLock};
+use piton_store::{Lost, PeerLock, StepEnd};
 
-use crate::world::{LEASE_MS, World, lost};
+use crate::world::{LEASE_MS, World, commit, failure, lost};
 
 promises![
     a_worker_that_was_taken_for_dead_takes_nothing,
@@ -11,6 +11,7 @@ promises![
     a_worker_that_renewed_after_it_looked_dead_keeps_its_runs,
     a_free_lock_tells_of_a_death_before_the_lease_does,
     the_sweep_derives_lost_wake_ups_from_runs,
+    a_worker_that_drains_takes_nothing_and_finishes_what_it_holds,
 ];
 
 async fn a_worker_that_was_taken_for_dead_takes_nothing(world: World) {
@@ -60,6 +61,27 @@ async fn a_free_lock_tells_of_a_death_before_the_lease_does(world: World) {
     assert_eq!(world.store.recover(&lost(&a, Lost::LockFree, &[])).await.expect("recovered"), 1);
     assert!(!world.store.renew(&a, i64::MAX).await.expect("answered"), "it owns nothing any more");
     assert_eq!(world.claim_one(&b).await.attempt, 2);
+}
+
+async fn a_worker_that_drains_takes_nothing_and_finishes_what_it_holds(world: World) {
+    let held = world.launch("held").await;
+    let (worker, other) = (world.worker("w").await, world.worker("other").await);
+    let claim = world.claim_one(&worker).await;
+    let next = world.launch("next").await;
+    world.clock.advance(1);
+    assert!(!world.store.is_draining(&worker).await.expect("read"));
+    assert!(world.store.drain(&worker).await.expect("asked"));
+    assert!(!world.store.drain(&WorkerId::new("unknown")).await.expect("asked"));
+    assert!(world.store.is_draining(&worker).await.expect("read"));
+    assert!(world.claim(&worker).await.is_empty());
+    assert!(world.store.renew(&worker, world.clock.now_ms() + LEASE_MS).await.expect("renewed"));
+    let shown = world.store.workers().await.expect("read");
+    let shown: Vec<_> = shown.iter().map(|row| (row.id.as_str(), row.draining, row.runs)).collect();
+    assert_eq!(shown, [("other", false, 0), ("w", true, 1)]);
+    world.store.commit(commit(&claim, &worker, 1, &[failure()], StepEnd::Done)).await.expect("committed");
+    let taken: Vec<_> = world.claim(&other).await.iter().map(|claim| claim.run).collect();
+    assert_eq!(taken, [next, held]);
+    world.check().await;
 }
 
 async fn the_sweep_derives_lost_wake_ups_from_runs(world: World) {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use piton_core::{Agent, Event, Run, RunId, WorkerId};
-use piton_store::{Claim, Clock, Commit, Lane, Launch, Lost, LostWorker, RunRow, StepEnd, Store, WorkerRow};
+use piton_store::{
+    Claim, Clock, Commit, Lane, Launch, Lost, LostWorker, RunRow, Scheduling, StepEnd, Store, WorkerRow,
+};
 use uuid::Uuid;
 
 pub(crate) const START_MS: i64 = 1_790_000_000_000;
@@ -20,7 +22,12 @@ pub(crate) trait Engine: Send + Sync {
         Self: Sized;
 
     /// Another process's way to it.
-    async fn open(&self, clock: &Clock) -> Arc<dyn Store>;
+    async fn open(&self, clock: &Clock) -> Arc<dyn Store> {
+        self.open_for(clock, Scheduling::default()).await
+    }
+
+    /// The same, for workers of this scheduling.
+    async fn open_for(&self, clock: &Clock, scheduling: Scheduling) -> Arc<dyn Store>;
 
     /// A process takes the lock that dies with its worker.
     fn lock(&self, worker: &WorkerId);
@@ -67,6 +74,7 @@ impl World {
             lease_ms: LEASE_MS.unsigned_abs(),
             expires_at_ms: now_ms + LEASE_MS,
             runs: 0,
+            draining: false,
         };
         self.store.register(&row).await.expect("registered");
         row.id

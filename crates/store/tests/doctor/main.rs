@@ -124,7 +124,8 @@ async fn a_row_that_is_not_the_fold_of_its_events_is_written_anew() {
     }
     let stale = "DELETE FROM jobs; UPDATE runs SET status = 'running', version = 1, finished_at = NULL, fold = \
                  (SELECT fold FROM runs WHERE id = '<due>') WHERE id = '<complete>'; \
-                 INSERT INTO jobs SELECT id, 'step', 'default', 0, 0, 0 FROM runs WHERE status = 'running' AND owner IS NULL";
+                 INSERT INTO jobs (run, kind, tenant, priority, due_at, enqueued_at) \
+                 SELECT id, 'step', 'default', 0, 0, 0 FROM runs WHERE status = 'running' AND owner IS NULL";
     let world =
         mends(stale, FOLDS, "its row says running at event 1, its events say complete at event 3", said)
             .await;

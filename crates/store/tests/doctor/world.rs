@@ -111,6 +111,7 @@ pub(crate) async fn register(store: &SqliteStore, clock: &Clock, name: &str) {
         lease_ms: LEASE_MS.unsigned_abs(),
         expires_at_ms: clock.now_ms() + LEASE_MS,
         runs: 0,
+        draining: false,
     };
     store.register(&row).await.expect("registered");
 }

@@ -19,8 +19,8 @@ use piton_core::{
 };
 use piton_store::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Standing, StepEnd, Store, Tally, Verdict, WorkerRow,
+    Launched, Lost, LostAttempt, LostWorker, Pace, Peer, PeerLock, Places, QueueStats, Readiness, RunFilter,
+    RunPage, RunRow, Scheduling, Standing, StepEnd, Store, Tally, Turns, Verdict, WorkerRow,
 };
 
 pub use mutant::Mutant;
@@ -78,7 +78,13 @@ impl Memory {
     pub fn open(&self, clock: Clock) -> MemoryStore {
         let bell = Bell::unconnected();
         self.inner().bells.push(bell.clone());
-        MemoryStore { memory: self.clone(), clock, bell }
+        MemoryStore {
+            memory: self.clone(),
+            clock,
+            bell,
+            scheduling: Scheduling::default(),
+            turns: Mutex::default(),
+        }
     }
 
     /// What everybody sees.
@@ -170,9 +176,17 @@ pub struct MemoryStore {
     memory: Memory,
     clock: Clock,
     bell: Bell,
+    scheduling: Scheduling,
+    turns: Mutex<Turns>,
 }
 
 impl MemoryStore {
+    /// The same, for workers of this scheduling.
+    #[must_use]
+    pub fn scheduled(self, scheduling: Scheduling) -> Self {
+        Self { scheduling, ..self }
+    }
+
     fn synced<T>(&self, transaction: impl FnOnce(&mut Tables, i64) -> Written<T>) -> T {
         let now_ms = self.clock.now_ms();
         self.memory.write(true, |tables| transaction(tables, now_ms))
@@ -350,25 +364,68 @@ impl Store for MemoryStore {
         Ok(self.unsynced(|tables, _| tables.renew(worker, expires_at_ms)))
     }
 
+    async fn drain(&self, worker: &WorkerId) -> Result<bool, Error> {
+        Ok(self.synced(|tables, _| tables.drain(worker)))
+    }
+
+    async fn is_draining(&self, worker: &WorkerId) -> Result<bool, Error> {
+        self.read(|tables| tables.workers.get(worker).is_some_and(|worker| worker.draining))
+    }
+
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
         let now_ms = self.clock.now_ms();
-        let due = self.read(|tables| tables.due(lane, now_ms).len())?;
+        let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = self.read(|tables| {
+            let due = tables.due(lane, now_ms, &self.scheduling.only).into_iter();
+            due.filter(|due| lane == Lane::Apart || !turns.holds_off(&due.agent, now_ms)).count()
+        })?;
         Ok(u32::try_from(due).unwrap_or(u32::MAX).min(limit))
     }
 
     async fn claim(&self, worker: &WorkerId, lane: Lane, limit: u32) -> Result<Vec<Claim>, Error> {
-        Ok(self.unsynced(|tables, now_ms| tables.claim(worker, lane, limit, now_ms)))
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(self.unsynced(|tables, now_ms| {
+            let mut due = tables.due(lane, now_ms, &self.scheduling.only);
+            due.retain(|due| lane == Lane::Apart || !turns.holds_off(&due.agent, now_ms));
+            let chosen = self.scheduling.choose(&turns, due, tables.held(), limit);
+            let written = tables.claim(worker, &chosen);
+            if !written.0.is_empty() {
+                chosen.iter().for_each(|due| turns.take(&due.tenant, &self.scheduling));
+            }
+            written
+        }))
     }
 
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
         Ok(match commit.end {
-            StepEnd::Progress => self.unsynced(|tables, now_ms| tables.commit(&commit, now_ms)),
-            _ => self.synced(|tables, now_ms| tables.commit(&commit, now_ms)),
+            StepEnd::Progress => {
+                self.unsynced(|tables, now_ms| tables.commit(&commit, &self.scheduling, now_ms))
+            }
+            _ => self.synced(|tables, now_ms| tables.commit(&commit, &self.scheduling, now_ms)),
         })
     }
 
-    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {
-        self.unsynced(|tables, now_ms| tables.hand_back(run, worker, epoch, now_ms));
+    async fn take_places(&self, endpoint: &str, pace: Pace, wanted: u32) -> Result<Places, Error> {
+        Ok(self.unsynced(|tables, now_ms| (tables.meter(endpoint).take(pace, wanted, now_ms), None)))
+    }
+
+    async fn spend(&self, endpoint: &str, pace: Pace, requests: u32, tokens: u64) -> Result<(), Error> {
+        self.unsynced(|tables, now_ms| (tables.meter(endpoint).spend(pace, requests, tokens, now_ms), None));
+        Ok(())
+    }
+
+    fn hold_off(&self, agent: &str, until_ms: i64) {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).hold_off(agent, until_ms);
+    }
+
+    async fn hand_back(
+        &self,
+        run: RunId,
+        worker: &WorkerId,
+        epoch: Epoch,
+        due_at_ms: i64,
+    ) -> Result<(), Error> {
+        self.unsynced(|tables, now_ms| tables.hand_back(run, worker, epoch, due_at_ms.min(now_ms)));
         Ok(())
     }
 

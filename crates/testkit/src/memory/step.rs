@@ -1,25 +1,21 @@
 //! Claiming runs for a step, committing it, and giving runs back.
 
 use piton_core::{Epoch, RunId, WorkerId};
-use piton_store::{Claim, Commit, CommitOutcome, JobKind, Lane, Ring, StepEnd};
+use piton_store::{Claim, Commit, CommitOutcome, Due, JobKind, Lane, Ring, Scheduling, StepEnd};
 
 use super::Mutant;
 use super::tables::{Tables, Written};
 
 impl Tables {
-    pub(super) fn claim(
-        &mut self,
-        worker: &WorkerId,
-        lane: Lane,
-        limit: u32,
-        now_ms: i64,
-    ) -> Written<Vec<Claim>> {
-        if !self.workers.contains_key(worker) && !self.is(Mutant::ClaimWithoutLease) {
+    pub(super) fn claim(&mut self, worker: &WorkerId, chosen: &[Due]) -> Written<Vec<Claim>> {
+        let may_claim = self.workers.get(worker).is_some_and(|worker| !worker.draining);
+        if !may_claim && !self.is(Mutant::ClaimWithoutLease) {
             return (Vec::new(), None);
         }
         let next_epoch = u64::from(!self.is(Mutant::ClaimKeepsEpoch));
         let mut claims = Vec::new();
-        for run in self.due(lane, now_ms).into_iter().take(limit as usize) {
+        for Due { run, due_at_ms, .. } in chosen {
+            let (run, due_at_ms) = (*run, *due_at_ms);
             let kind = self.jobs.remove(&run).map_or(JobKind::Step, |job| job.kind);
             let Some(stored) = self.stored(run).filter(|stored| stored.row.run.status.is_runnable()) else {
                 continue;
@@ -34,12 +30,18 @@ impl Tables {
                 attempt: stored.row.attempt,
                 ordinal: 1,
                 kind,
+                due_at_ms,
             });
         }
         (claims, None)
     }
 
-    pub(super) fn commit(&mut self, commit: &Commit, now_ms: i64) -> Written<CommitOutcome> {
+    pub(super) fn commit(
+        &mut self,
+        commit: &Commit,
+        scheduling: &Scheduling,
+        now_ms: i64,
+    ) -> Written<CommitOutcome> {
         let Some(stored) = self.runs.get(&commit.run) else { return (CommitOutcome::Fenced, None) };
         let owned = stored.row.owner.as_ref() == Some(&commit.worker) && stored.row.epoch == commit.epoch;
         let version = stored.row.run.version;
@@ -57,12 +59,12 @@ impl Tables {
         if version != commit.base && !self.is(Mutant::NoVersionCheck) {
             return (CommitOutcome::Behind { newer: Box::new(stored.row.run.clone()) }, None);
         }
-        self.write(commit, now_ms)
+        self.write(commit, scheduling, now_ms)
     }
 
-    fn write(&mut self, commit: &Commit, now_ms: i64) -> Written<CommitOutcome> {
+    fn write(&mut self, commit: &Commit, scheduling: &Scheduling, now_ms: i64) -> Written<CommitOutcome> {
         let runnable = commit.after.status.is_runnable();
-        let others_wait = !self.due(Lane::Common, now_ms).is_empty();
+        let others_wait = !self.due(Lane::Common, now_ms, &scheduling.only).is_empty();
         let Some(stored) = self.stored(commit.run) else { return (CommitOutcome::Fenced, None) };
         stored.write(commit.after.clone(), &commit.events, now_ms);
         stored.outputs.extend(commit.outputs.iter().map(|full| (full.call, full.text.clone())));
@@ -95,7 +97,8 @@ impl Tables {
             return (outcome, Some(Ring::Job));
         }
         self.jobs.remove(&commit.run);
-        (outcome, Some(Ring::Events))
+        let makes_room = !kept && scheduling.is_limited();
+        (outcome, Some(if makes_room { Ring::Job } else { Ring::Events }))
     }
 
     /// What [`Mutant::ReleaseByEpochAlone`] does.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Event, Recorded, Run, RunId, WorkerId};
 use piton_store::{
-    CommandError, Error, JobKind, Lane, Launch, Launched, LostAttempt, Ring, RunRow, WorkerRow,
+    CommandError, Due, Error, HeldRuns, JobKind, Lane, Launch, Launched, LostAttempt, Meter, Only, Ring,
+    RunRow, WorkerRow,
 };
 
 use super::Mutant;
@@ -27,6 +28,8 @@ pub struct Tables {
     pub workers: BTreeMap<WorkerId, WorkerRow>,
     pub(super) keys: BTreeMap<(String, String), Key>,
     pub(super) mutant: Option<Mutant>,
+    /// By model endpoint.
+    pub(super) meters: BTreeMap<String, Meter>,
 }
 
 /// A run with its history.
@@ -176,21 +179,35 @@ impl Tables {
         });
     }
 
-    /// Due jobs of the lane whose run nobody holds, in the order they are taken.
-    pub(super) fn due(&self, lane: Lane, now_ms: i64) -> Vec<RunId> {
-        let mut due: Vec<_> = self
-            .jobs
-            .iter()
-            .filter(|(run, job)| {
-                job.due_at_ms <= now_ms
-                    && self.runs.get(run).is_some_and(|stored| {
-                        stored.row.owner.is_none() && stored.suspect.is_some() == (lane == Lane::Apart)
-                    })
+    /// Due jobs of the lane whose run nobody holds.
+    pub(super) fn due(&self, lane: Lane, now_ms: i64, only: &Only) -> Vec<Due> {
+        let due = self.jobs.iter().filter_map(|(run, job)| {
+            let Stored { row, suspect, .. } = &**self.runs.get(run)?;
+            let is_due = job.due_at_ms <= now_ms && row.owner.is_none();
+            let is_ours =
+                suspect.is_some() == (lane == Lane::Apart) && only.takes(&row.tenant, &row.agent_name);
+            (is_due && is_ours).then(|| Due {
+                run: *run,
+                kind: job.kind,
+                tenant: row.tenant.clone(),
+                agent: row.agent_name.clone(),
+                priority: row.priority,
+                due_at_ms: job.due_at_ms,
             })
-            .map(|(run, job)| (std::cmp::Reverse(job.priority), job.due_at_ms, *run))
-            .collect();
-        due.sort_unstable();
-        due.into_iter().map(|(_, _, run)| run).collect()
+        });
+        due.collect()
+    }
+
+    pub(super) fn meter(&mut self, endpoint: &str) -> &mut Meter {
+        self.meters.entry(endpoint.to_owned()).or_default()
+    }
+
+    pub(super) fn held(&self) -> HeldRuns {
+        let mut held = HeldRuns::default();
+        for row in self.runs.values().map(|stored| &stored.row).filter(|row| row.owner.is_some()) {
+            held.add(&row.tenant, &row.agent_name, 1);
+        }
+        held
     }
 
     pub(super) fn owned_by(&self, worker: &WorkerId) -> Vec<RunId> {

@@ -20,6 +20,11 @@ impl Tables {
         (row.map(|row| row.expires_at_ms = expires_at_ms).is_some(), None)
     }
 
+    pub(super) fn drain(&mut self, worker: &WorkerId) -> Written<bool> {
+        let row = self.workers.get_mut(worker);
+        (row.map(|row| row.draining = true).is_some(), None)
+    }
+
     pub(super) fn recover(&mut self, lost: &LostWorker, now_ms: i64) -> Written<u64> {
         let as_it_looked = self.is(Mutant::RecoverIgnoresRenewal)
             || self.workers.get(&lost.id).is_some_and(|row| row.expires_at_ms == lost.expires_at_ms);

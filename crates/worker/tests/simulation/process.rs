@@ -87,6 +87,7 @@ impl Process {
             hurried_shutdown_ms: SHUTDOWN_MS,
             host: "simulated".to_owned(),
             version: "0".to_owned(),
+            paces: piton_worker::Paces::default(),
         };
         let worker = runtime.spawn(piton_worker::run(deps, options, stop.clone(), CancellationToken::new()));
         Self { place, lane, standing: Standing::Running, runtime, worker: Some(worker), stop }

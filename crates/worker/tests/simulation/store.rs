@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Event, Recorded, RunId, Status, WorkerId};
 use piton_store::{
     Bell, Check, Claim, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch, Launched,
-    Lost, LostAttempt, LostWorker, Peer, QueueStats, Readiness, RunFilter, RunPage, RunRow, Standing,
-    StepEnd, Store, Verdict, WorkerRow,
+    Lost, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness, RunFilter, RunPage, RunRow,
+    Standing, StepEnd, Store, Verdict, WorkerRow,
 };
 use piton_testkit::memory::{MemoryStore, Stored};
 
@@ -279,6 +279,14 @@ impl Store for SimulatedStore {
         if self.is(WorkerMutant::NoticesNoLapse) { Ok(true) } else { renewed }
     }
 
+    async fn drain(&self, worker: &WorkerId) -> Result<bool, Error> {
+        self.inner.drain(worker).await
+    }
+
+    async fn is_draining(&self, worker: &WorkerId) -> Result<bool, Error> {
+        self.inner.is_draining(worker).await
+    }
+
     async fn due(&self, lane: Lane, limit: u32) -> Result<u32, Error> {
         self.place.cross(of("due"), self.inner.due(lane, limit)).await
     }
@@ -303,8 +311,26 @@ impl Store for SimulatedStore {
         outcome
     }
 
-    async fn hand_back(&self, run: RunId, worker: &WorkerId, epoch: Epoch) -> Result<(), Error> {
-        self.place.cross(on("hand_back", run), self.inner.hand_back(run, worker, epoch)).await
+    async fn take_places(&self, endpoint: &str, pace: Pace, wanted: u32) -> Result<Places, Error> {
+        self.inner.take_places(endpoint, pace, wanted).await
+    }
+
+    async fn spend(&self, endpoint: &str, pace: Pace, requests: u32, tokens: u64) -> Result<(), Error> {
+        self.inner.spend(endpoint, pace, requests, tokens).await
+    }
+
+    fn hold_off(&self, agent: &str, until_ms: i64) {
+        self.inner.hold_off(agent, until_ms);
+    }
+
+    async fn hand_back(
+        &self,
+        run: RunId,
+        worker: &WorkerId,
+        epoch: Epoch,
+        due_at_ms: i64,
+    ) -> Result<(), Error> {
+        self.place.cross(on("hand_back", run), self.inner.hand_back(run, worker, epoch, due_at_ms)).await
     }
 
     async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error> {

@@ -97,6 +97,7 @@ function doing(run: Run): string {
 function Lease({ worker }: { worker: Worker }) {
   const now_ms = useNow();
   if (!worker.alive) return <>gone</>;
+  if (worker.draining) return <>draining: takes nothing new</>;
   const left_ms = Date.parse(worker.lease_expires_at) - now_ms;
   return <>lease {left_ms > 0 ? duration(Math.ceil(left_ms / 1000) * 1000).replace('.0', '') : 'due'}</>;
 }

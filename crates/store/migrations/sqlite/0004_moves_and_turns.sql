@@ -1,0 +1,37 @@
+-- Where the runs of this database are going or went ('to'), and where they came from ('from').
+CREATE TABLE moves (
+    way       TEXT    NOT NULL PRIMARY KEY CHECK (way IN ('to', 'from')),
+    id        TEXT    NOT NULL,                   -- the same at both ends
+    place     TEXT    NOT NULL,                   -- the other database's URL, without a password
+    stage     TEXT    NOT NULL CHECK (stage IN ('copying', 'draining', 'closed', 'done')),
+    until     INTEGER NOT NULL DEFAULT 0,         -- draining or closed: how long, unless it is prolonged
+    copied_to TEXT    NOT NULL DEFAULT '',        -- at the target: runs up to this id were copied once
+    began_at  INTEGER NOT NULL,
+    done_at   INTEGER
+) STRICT;
+
+-- Runs that changed since they were copied. Triggers write it, which are there while runs are being moved.
+CREATE TABLE moves_touched (
+    run   TEXT    NOT NULL PRIMARY KEY,
+    times INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Jobs wait in lines: those of one tenant, agent and priority, oldest first. Whose turn it is among the lines is chosen at
+-- each claim, so that neither a long line nor one that may not go on is ever walked through.
+ALTER TABLE jobs ADD COLUMN agent TEXT NOT NULL DEFAULT '';  -- the run's; empty where an older Piton wrote it
+
+UPDATE jobs SET agent = (SELECT agent_name FROM runs WHERE id = jobs.run);
+
+CREATE INDEX jobs_lines ON jobs (tenant, agent, priority, due_at, run);
+DROP INDEX jobs_due;
+
+-- A worker that takes nothing new, and ends when it has finished what it holds.
+ALTER TABLE workers ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
+
+-- When each model endpoint may be called next, where it is limited. In microseconds (UTC): a place in its line of calls, and
+-- when the tokens used so far are made good.
+CREATE TABLE paces (
+    endpoint TEXT    NOT NULL PRIMARY KEY,
+    call_at  INTEGER NOT NULL,
+    token_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
