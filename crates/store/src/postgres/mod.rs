@@ -3,6 +3,7 @@
 //! What is known of processes (locks that die with a worker, what its threads were busy with) is known on their own
 //! machine, from a folder there. Of a worker on another machine only its lease tells.
 
+mod batch;
 mod check;
 mod command;
 mod conn;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use piton_core::{Epoch, REDUCER, RunId, WorkerId};
 use tokio_postgres::types::ToSql;
 
+use super::batch;
 use super::conn::Conn;
 use super::due;
 use super::fault::Fault;
@@ -99,6 +100,14 @@ impl TakeJobs {
 
 impl Transact for WriteCommit {
     type Out = CommitOutcome;
+
+    fn as_commit(&self) -> Option<&WriteCommit> {
+        batch::fits(self).then_some(self)
+    }
+
+    fn settled(outcome: CommitOutcome) -> Option<CommitOutcome> {
+        Some(outcome)
+    }
 
     fn run_id(&self) -> Option<RunId> {
         Some(self.commit.run)

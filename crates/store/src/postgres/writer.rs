@@ -13,13 +13,15 @@ use futures::future::{BoxFuture, join_all};
 use piton_core::RunId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::batch;
 use super::conn::{Conn, SILENCE};
 use super::fault::Fault;
 use super::notify::Notifier;
+use super::step::WriteCommit;
 use super::tls::Address;
 use crate::bell::Ring;
 use crate::trouble::Trouble;
-use crate::{Clock, Error};
+use crate::{Clock, CommitOutcome, Error};
 
 /// Members of one transaction.
 const GROUP_MAX: usize = 256;
@@ -31,12 +33,22 @@ pub(super) type Written<'a, T> = BoxFuture<'a, Result<(T, Option<Ring>), Fault>>
 
 /// Something to be written in one transaction. It may be run more than once, so it must not count on its first try.
 pub(super) trait Transact: Send + Sync + 'static {
-    type Out: Send + 'static;
+    type Out: Send + Sync + 'static;
 
     /// Whether the reply has to wait for the disk. Nearly all have to: a server may crash while the workers that it told live
     /// on, and a claim that it forgot it would grant again, under the same epoch.
     fn is_flushed(&self) -> bool {
         true
+    }
+
+    /// Itself, if it is a step's commit that may be written with others in one statement.
+    fn as_commit(&self) -> Option<&WriteCommit> {
+        None
+    }
+
+    /// What became of it where it was.
+    fn settled(_outcome: CommitOutcome) -> Option<Self::Out> {
+        None
     }
 
     /// The run whose row it changes, if it is one.
@@ -88,7 +100,9 @@ impl Writer {
     }
 }
 
-trait Member: Send {
+trait Member: Send + Sync {
+    fn as_commit(&self) -> Option<&WriteCommit>;
+    fn settle(&mut self, outcome: CommitOutcome);
     fn is_flushed(&self) -> bool;
     fn run_id(&self) -> Option<RunId>;
     fn run<'a>(&'a mut self, conn: &'a Conn, now_ms: i64) -> BoxFuture<'a, Result<Option<Ring>, Fault>>;
@@ -104,6 +118,14 @@ struct Waiting<T: Transact> {
 }
 
 impl<T: Transact> Member for Waiting<T> {
+    fn as_commit(&self) -> Option<&WriteCommit> {
+        self.what.as_commit()
+    }
+
+    fn settle(&mut self, outcome: CommitOutcome) {
+        self.out = T::settled(outcome);
+    }
+
     fn is_flushed(&self) -> bool {
         self.what.is_flushed()
     }
@@ -156,6 +178,12 @@ impl Turn {
         let mut next = Vec::new();
         while !next.is_empty() || waiting.recv_many(&mut next, GROUP_MAX).await > 0 {
             let mut group = one_for_each_run(&mut next);
+            if let Err(fault) = self.write_commits(&mut group).await {
+                self.refuse(&mut group, fault);
+            }
+            if group.is_empty() {
+                continue;
+            }
             let Err(broken) = self.write(&mut group).await else { continue };
             if broken.is_common || group.len() == 1 {
                 self.refuse(&mut group, broken.fault);
@@ -175,6 +203,52 @@ impl Turn {
         let error = Error::from(fault);
         self.trouble.begins(&error);
         group.drain(..).for_each(|member| member.failed(error.clone()));
+    }
+
+    /// Writes the commits among them in one statement, and leaves those that did not fit it.
+    ///
+    /// # Errors
+    /// Where no member is to blame. None of them was told of then.
+    async fn write_commits(&mut self, group: &mut Vec<Box<dyn Member>>) -> Result<(), Fault> {
+        let commits: Vec<_> = group.iter().filter_map(|member| member.as_commit()).collect();
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let conn = self.connection().await?;
+        let now_ms = self.terms.clock.now_ms();
+        let writing = AssertUnwindSafe(batch::write(&conn, &commits, now_ms)).catch_unwind();
+        let (mut written, ring) = match tokio::time::timeout(SILENCE, writing).await {
+            Ok(Ok(Ok(written))) => written,
+            // One member's error is not its neighbours': each is tried by itself.
+            Ok(Ok(Err(fault))) if fault.is_of_the_statement() => {
+                self.conn = Some(conn);
+                return Ok(());
+            }
+            Ok(Ok(Err(fault))) => return Err(fault),
+            Ok(Err(_)) => return Ok(()),
+            Err(_) => return Err(Fault::NotNow("PostgreSQL does not answer".to_owned())),
+        };
+        self.conn = Some(conn);
+        let is_written = |member: &mut Box<dyn Member>| {
+            let run = member.as_commit().map(|write| write.commit.run);
+            let Some(outcome) = run.and_then(|run| written.remove(&run)) else { return false };
+            member.settle(outcome);
+            true
+        };
+        let done: Vec<_> = group.extract_if(.., is_written).collect();
+        if !done.is_empty() {
+            self.trouble.is_over();
+            done.into_iter().for_each(Member::done);
+            self.terms.notifier.ring(ring);
+        }
+        Ok(())
+    }
+
+    async fn connection(&mut self) -> Result<Conn, Fault> {
+        match self.conn.take().filter(|conn| !conn.is_closed()) {
+            Some(conn) => Ok(conn),
+            None => Conn::open(&self.terms.address).await,
+        }
     }
 
     /// Writes all of them, and leaves them where that failed.
@@ -203,10 +277,7 @@ impl Turn {
 
     async fn transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
         let common = |fault| Broken { fault, is_common: true };
-        let conn = match self.conn.take().filter(|conn| !conn.is_closed()) {
-            Some(conn) => conn,
-            None => Conn::open(&self.terms.address).await.map_err(common)?,
-        };
+        let conn = self.connection().await.map_err(common)?;
         let is_flushed = group.iter().any(|member| member.is_flushed());
         let begin = if is_flushed { "BEGIN" } else { "BEGIN; SET LOCAL synchronous_commit = off" };
         conn.batch(begin).await.map_err(common)?;
