@@ -9,7 +9,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use piton_testkit::{Crowd, Cut, Ledger, Network, PostgresServer, Relay, Say, ScriptedModel, World, clerk, deadline};
+use piton_testkit::{
+    Crowd, Cut, Ledger, Network, PostgresServer, Relay, Say, ScriptedModel, World, clerk, deadline,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -47,9 +49,8 @@ async fn a_cut_network_doubles_nothing_and_is_forgotten_soon() {
     model.forget_bodies();
     let to_model = Relay::between(network.lasting(), model.address());
     let to_ledger = Relay::between(network.lasting(), ledger.address());
-    let through = |agent: String| {
-        agent.replace(&ledger.address().to_string(), &to_ledger.address().to_string())
-    };
+    let through =
+        |agent: String| agent.replace(&ledger.address().to_string(), &to_ledger.address().to_string());
     let clerk = through(clerk::agent(&ledger, 15));
     let beyond = clerk.replace("name = \"clerk\"", "name = \"beyond\"");
     let world = World::new(PITON).model(&model).agent("clerk", &clerk).agent("beyond", &beyond);
@@ -65,7 +66,10 @@ async fn a_cut_network_doubles_nothing_and_is_forgotten_soon() {
     let there = format!("postgres://postgres@{}/postgres", database.place());
     let locks = world.path("beyond").display().to_string();
     for _ in 0..2 {
-        world.start_worker_beyond(&network, &[("PITON_STORE__URL", &there), ("PITON_STORE__LOCK_DIR", &locks)]);
+        world.start_worker_beyond(
+            &network,
+            &[("PITON_STORE__URL", &there), ("PITON_STORE__LOCK_DIR", &locks)],
+        );
     }
     world.workers_ready(3).await;
 
@@ -77,7 +81,8 @@ async fn a_cut_network_doubles_nothing_and_is_forgotten_soon() {
         let (mut back, mut away) = (Vec::new(), Duration::ZERO);
         for round in 1..=rounds {
             tokio::time::sleep(Duration::from_millis(rng.random_range(300..900))).await;
-            let (cut, length) = (if rng.random() { Cut::Everything } else { Cut::Replies }, length(round, &mut rng));
+            let (cut, length) =
+                (if rng.random() { Cut::Everything } else { Cut::Replies }, length(round, &mut rng));
             network.cut(cut);
             let began = Instant::now();
             if length > BACK_WITHIN {
@@ -91,7 +96,8 @@ async fn a_cut_network_doubles_nothing_and_is_forgotten_soon() {
             network.mend();
             let key = format!("after-{round}");
             let seen = caller.sees_through(&key, "[back]", "beyond", deadline()).await;
-            let seen = seen.unwrap_or_else(|error| panic!("round {round}, {cut:?} cut for {length:?}: {error}"));
+            let seen =
+                seen.unwrap_or_else(|error| panic!("round {round}, {cut:?} cut for {length:?}: {error}"));
             eprintln!("{cut:?} for {length:?}: back after {seen:?}");
             back.push(seen);
         }
@@ -109,7 +115,9 @@ async fn a_cut_network_doubles_nothing_and_is_forgotten_soon() {
     back.sort_unstable();
     let (runs, said) = (crowd.ids.len(), crowd.said);
     let (middle, last) = (back[back.len() / 2], back[back.len() - 1]);
-    eprintln!("seed {seed}: {rounds} cuts, {away:?} in all, over {runs} runs; back after {middle:?}, {last:?} at most; {said:?}");
+    eprintln!(
+        "seed {seed}: {rounds} cuts, {away:?} in all, over {runs} runs; back after {middle:?}, {last:?} at most; {said:?}"
+    );
 
     let (events, entries) = (crowd.events().await, ledger.entries().await);
     let trouble: Vec<String> = crowd.trouble(&entries, &events).await;

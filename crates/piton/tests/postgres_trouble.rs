@@ -8,7 +8,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use piton_testkit::{Caller, Crowd, Ledger, PostgresServer, Say, ScriptedModel, World, clerk, deadline, until};
+use piton_testkit::{
+    Caller, Crowd, Ledger, PostgresServer, Say, ScriptedModel, World, clerk, deadline, until,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -32,7 +34,8 @@ impl Scene {
         model.script("back", [Say::answer("ok")]);
         model.set_latency(Duration::from_millis(50));
         let world = World::new(PITON).model(&model).agent("clerk", &clerk::agent(&ledger, 15));
-        let world = world.env("PITON_STORE__URL", url).env("PITON_WORKER__LEASE_MS", &LEASE.as_millis().to_string());
+        let world =
+            world.env("PITON_STORE__URL", url).env("PITON_WORKER__LEASE_MS", &LEASE.as_millis().to_string());
         let world = world.workers(2).serve().await;
         world.workers_ready(2).await;
         Self { model, ledger, world }
@@ -168,7 +171,8 @@ async fn a_table_that_somebody_locked_is_waited_out() {
     let caller = scene.world.caller();
     let trouble = async {
         let locked = database.leave_open("LOCK TABLE runs IN EXCLUSIVE MODE").expect("locked");
-        let launch = caller.try_post("/v1/runs", &json!({ "task": "[back]" })).await.expect("the API answers");
+        let launch =
+            caller.try_post("/v1/runs", &json!({ "task": "[back]" })).await.expect("the API answers");
         assert_eq!((launch.status, launch.header("retry-after").is_some()), (503, true), "{}", launch.text);
         tokio::time::sleep(2 * LEASE).await;
         drop(locked);
@@ -183,7 +187,8 @@ async fn a_run_that_somebody_locked_holds_up_no_other() {
     let scene = Scene::on(&database.url()).await;
     let caller = scene.world.caller();
     let trouble = async {
-        let one = "SELECT FROM runs WHERE id = (SELECT id FROM runs WHERE owner IS NOT NULL LIMIT 1) FOR UPDATE";
+        let one =
+            "SELECT FROM runs WHERE id = (SELECT id FROM runs WHERE owner IS NOT NULL LIMIT 1) FOR UPDATE";
         let locked = database.leave_open(one).expect("locked");
         for round in 0..4 {
             goes_on(&caller, &format!("beside-{round}")).await;

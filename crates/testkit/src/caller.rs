@@ -99,7 +99,13 @@ impl Caller {
     ///
     /// # Errors
     /// When it is not within `limit`.
-    pub async fn sees_through(&self, key: &str, task: &str, agent: &str, limit: Duration) -> Result<Duration, String> {
+    pub async fn sees_through(
+        &self,
+        key: &str,
+        task: &str,
+        agent: &str,
+        limit: Duration,
+    ) -> Result<Duration, String> {
         let began = Instant::now();
         let over = async || {
             let id = self.try_launch(key, task, agent).await?;

@@ -42,7 +42,11 @@ impl Backoff {
             other => other.to_string(),
         };
         let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let failing = failing.get_or_insert_with(|| Failing { why: String::new(), until: Instant::now(), waits: waits() });
+        let failing = failing.get_or_insert_with(|| Failing {
+            why: String::new(),
+            until: Instant::now(),
+            waits: waits(),
+        });
         failing.why.clone_from(&why);
         // Tries that were made side by side count as one.
         if failing.until <= Instant::now() {
@@ -77,7 +81,10 @@ mod tests {
             let mut failing = backoff.0.lock().expect("a lock");
             let failing = failing.as_mut().expect("it fails");
             let wait = failing.until.saturating_duration_since(Instant::now());
-            assert!(wait + Duration::from_millis(10) > before && wait <= 2 * MAX, "{before:?}, then {wait:?}");
+            assert!(
+                wait + Duration::from_millis(10) > before && wait <= 2 * MAX,
+                "{before:?}, then {wait:?}"
+            );
             before = 2 * (wait / 2).min(MAX / 2);
             failing.until = Instant::now();
         }

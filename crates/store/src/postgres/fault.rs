@@ -4,7 +4,8 @@ use tokio_postgres::error::SqlState;
 
 use crate::Error;
 
-pub(super) const READ_ONLY: &str = "this PostgreSQL server is read-only, a standby perhaps: Piton has to write it";
+pub(super) const READ_ONLY: &str =
+    "this PostgreSQL server is read-only, a standby perhaps: Piton has to write it";
 
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -67,9 +68,7 @@ impl From<Fault> for Error {
 pub(super) fn plain(error: &tokio_postgres::Error) -> String {
     if let Some(said) = error.as_db_error() {
         return match *said.code() {
-            SqlState::READ_ONLY_SQL_TRANSACTION => {
-                READ_ONLY.to_owned()
-            }
+            SqlState::READ_ONLY_SQL_TRANSACTION => READ_ONLY.to_owned(),
             SqlState::TOO_MANY_CONNECTIONS => {
                 format!("{}: raise max_connections, or run fewer processes", said.message())
             }

@@ -71,7 +71,9 @@ async fn a_claim_costs_the_same_after_a_long_past_and_before_a_long_queue() {
         ["a look", "a claim", "a commit"].iter().zip(before.iter_mut().zip(&mut after))
     {
         let ([few, many], slow) = ([before.at(50), after.at(50)], after.at(99));
-        eprintln!("{what}: {few:?} with no past, {many:?} with {over} over and {waiting} waiting, p99 {slow:?}");
+        eprintln!(
+            "{what}: {few:?} with no past, {many:?} with {over} over and {waiting} waiting, p99 {slow:?}"
+        );
         assert!(many < few * 3, "{what}: {few:?} and {many:?}");
         assert!(!is_long() || *what != "a claim" || slow < CLAIM_MAX, "{what}: p99 {slow:?}");
     }
