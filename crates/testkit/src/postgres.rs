@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::process::{descendants, freeze, kill};
+use crate::process::{descendants, freeze, is_alive, kill};
 use crate::world::Port;
 
 /// Where packages put the programs, beside the search path.
@@ -153,11 +153,14 @@ impl PostgresServer {
         if let Some(mut server) = self.server.take() {
             // Frozen, it starts none anew.
             freeze(server.id());
-            for pid in descendants(server.id()) {
-                kill(pid);
-            }
+            let children = descendants(server.id());
+            children.iter().copied().for_each(kill);
             let _gone = server.kill();
             let _ended = server.wait();
+            // It does not begin again while one of them still has the memory that they share.
+            while children.iter().copied().any(is_alive) {
+                pause();
+            }
         }
     }
 
