@@ -1,16 +1,14 @@
 //! Several workers on one PostgreSQL database: workers, the API and PostgreSQL itself are killed while runs with effects are
 //! kept in flight. Every run ends right, every effect is there once, and it goes on soon after the database is back.
 //!
-//! Here 6 kills; `PITON_LONG=1` makes it 60, every third of them PostgreSQL's, and holds a release build (`PITON_TEST_BIN`) to five
-//! seconds. `PITON_ROUNDS` is the number of kills.
+//! Here 6 kills; `PITON_LONG=1` makes it 100, every other of them PostgreSQL's, by SIGKILL for all its processes and by an immediate
+//! shutdown in turn, and holds a release build (`PITON_TEST_BIN`) to five seconds. `PITON_ROUNDS` is the number of kills.
 #![expect(clippy::print_stderr, reason = "the figures of the measurement are its result")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use piton_testkit::{
-    Caller, Crowd, Ledger, PostgresServer, Say, ScriptedModel, World, clerk, deadline, until,
-};
+use piton_testkit::{Crowd, Ledger, PostgresServer, Say, ScriptedModel, World, clerk, deadline};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -23,7 +21,7 @@ const EVERY: Duration = Duration::from_millis(1500);
 async fn kills_of_workers_and_of_the_database_lose_and_double_nothing() {
     let is_long = std::env::var_os("PITON_LONG").is_some();
     let rounds: u32 = std::env::var("PITON_ROUNDS")
-        .map_or(if is_long { 60 } else { 6 }, |rounds| rounds.parse().expect("a number of kills"));
+        .map_or(if is_long { 100 } else { 6 }, |rounds| rounds.parse().expect("a number of kills"));
     let back_within = Duration::from_secs(if is_long { 5 } else { 20 });
     let mut database = PostgresServer::start();
     let (model, ledger) = (ScriptedModel::start().await, Ledger::spawn());
@@ -43,12 +41,18 @@ async fn kills_of_workers_and_of_the_database_lose_and_double_nothing() {
         let mut back = Vec::new();
         for round in 1..=rounds {
             tokio::time::sleep(EVERY).await;
-            match round % 3 {
-                0 => {
-                    database.kill();
+            match round % 4 {
+                0 | 2 => {
+                    if round % 4 == 0 {
+                        database.crash()
+                    } else {
+                        database.kill()
+                    }
                     tokio::time::sleep(Duration::from_millis(300)).await;
                     database.begin();
-                    back.push(takes_runs_again(&world.caller(), round).await);
+                    let key = format!("back-{round}");
+                    let seen = world.caller().sees_through(&key, "[back]", "default", deadline()).await;
+                    back.push(seen.unwrap_or_else(|error| panic!("{error}")));
                 }
                 1 => _ = world.kill_random_worker(&mut rng),
                 _ => {
@@ -70,7 +74,9 @@ async fn kills_of_workers_and_of_the_database_lose_and_double_nothing() {
     };
     let (mut back, ()) = tokio::join!(storm, busy);
     back.sort_unstable();
-    eprintln!("{rounds} kills over {} runs; a run is over again after {back:?}", crowd.ids.len());
+    let (runs, middle) = (crowd.ids.len(), back.get(back.len() / 2));
+    let said = crowd.said;
+    eprintln!("{rounds} kills over {runs} runs; a run is over again after {middle:?} ({back:?}); {said:?}");
 
     let (events, entries) = (crowd.events().await, ledger.entries().await);
     let trouble = crowd.trouble(&entries, &events).await;
@@ -79,18 +85,6 @@ async fn kills_of_workers_and_of_the_database_lose_and_double_nothing() {
     assert!(!back.is_empty() && back.iter().all(|back| *back <= back_within), "{back:?}");
     model.assert_every_request_was_valid();
     world.doctor_finds_nothing().await.expect("a sound database");
-}
-
-/// How long it is from now until a run that is launched now has come to its end.
-async fn takes_runs_again(caller: &Caller, round: u32) -> Duration {
-    let began = Instant::now();
-    let over = async || {
-        let id = caller.try_launch(&format!("back-{round}"), "[back]", "default").await?;
-        let run = caller.try_get(&format!("/v1/runs/{id}")).await?;
-        (run["status"] == "complete").then_some(())
-    };
-    until(deadline(), "a run is launched and over", over).await.unwrap_or_else(|error| panic!("{error}"));
-    began.elapsed()
 }
 
 /// Whoever comes first makes the tables; the others wait for it.

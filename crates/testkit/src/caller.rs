@@ -1,6 +1,8 @@
 //! A client of one server: what a browser, a script or a peer would send. Cheap to clone, so that many may call at
 //! once while somebody else kills and starts the processes.
 
+use std::time::{Duration, Instant};
+
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -91,6 +93,27 @@ impl Caller {
             (run["status"] != "running").then_some(run)
         });
         rests.await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// How long it is from now until a run that is launched now is complete. `key` is new each time.
+    ///
+    /// # Errors
+    /// When it is not within `limit`.
+    pub async fn sees_through(
+        &self,
+        key: &str,
+        task: &str,
+        agent: &str,
+        limit: Duration,
+    ) -> Result<Duration, String> {
+        let began = Instant::now();
+        let over = async || {
+            let id = self.try_launch(key, task, agent).await?;
+            let run = self.try_get(&format!("/v1/runs/{id}")).await?;
+            (run["status"] == "complete").then_some(())
+        };
+        until(limit, format!("{key} is launched and over"), over).await?;
+        Ok(began.elapsed())
     }
 
     /// All events of a run, in order; `None` while the server is down.

@@ -200,7 +200,8 @@ impl Ledger {
         format!("http://127.0.0.1:{}/entries?{query}", self.port)
     }
 
-    pub(crate) fn address(&self) -> std::net::SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
 

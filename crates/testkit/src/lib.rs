@@ -14,6 +14,7 @@ pub mod ledger;
 mod loop_disk;
 pub mod memory;
 mod memory_limit;
+mod network;
 mod person;
 mod postgres;
 mod process;
@@ -42,8 +43,9 @@ pub use freeze::freeze_between_writes;
 pub use ledger::{Ledger, LedgerEntry};
 pub use loop_disk::LoopDisk;
 pub use memory_limit::MemoryLimit;
+pub use network::{Cut, Network};
 pub use person::Said;
-pub use postgres::PostgresServer;
+pub use postgres::{OpenTransaction, PostgresServer};
 pub use process::{
     Process, cpu_seconds, descendants, freeze, is_alive, kill, pss_bytes, terminate, thaw, worker_pids_under,
 };

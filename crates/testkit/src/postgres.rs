@@ -5,7 +5,8 @@
 //! copy it. PostgreSQL refuses to run as root: there it runs as the user `postgres`, who comes with its package.
 
 use std::fs::{File, Permissions};
-use std::io;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::process::{descendants, freeze, is_alive, kill};
 use crate::world::Port;
 
 /// Where packages put the programs, beside the search path.
@@ -31,14 +33,46 @@ pub struct PostgresServer {
     programs: PathBuf,
     server: Option<Child>,
     /// Where it listens beside its socket.
-    port: Option<Port>,
+    listens: Option<Listens>,
+}
+
+#[derive(Debug)]
+struct Listens {
+    address: IpAddr,
+    port: Port,
+}
+
+impl Listens {
+    fn on(address: IpAddr) -> Self {
+        Self { address, port: Port::lease() }
+    }
+}
+
+/// A transaction that is open until this is dropped, and holds what it has locked.
+#[derive(Debug)]
+pub struct OpenTransaction(Child);
+
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        // The server ends its transaction once nobody is at the other end.
+        let _gone = self.0.kill();
+        let _ended = self.0.wait();
+    }
 }
 
 impl PostgresServer {
     /// # Panics
     /// When there is no PostgreSQL here, or it does not start.
     pub fn start() -> Self {
-        Self::start_on(None)
+        Self::start_with(None, None)
+    }
+
+    /// One that is also spoken to over the network, at this address of the machine.
+    ///
+    /// # Panics
+    /// When there is no PostgreSQL here, or it does not start.
+    pub fn start_on(address: IpAddr) -> Self {
+        Self::start_with(Some(Listens::on(address)), None)
     }
 
     /// One that is also spoken to over TLS, with a certificate for `localhost` by an authority of its own.
@@ -46,29 +80,41 @@ impl PostgresServer {
     /// # Panics
     /// When there is no PostgreSQL or no openssl here, or it does not start.
     pub fn start_with_tls() -> Self {
-        Self::start_on(Some(Port::lease()))
+        Self::start_with(Some(Listens::on(Ipv4Addr::LOCALHOST.into())), Some(certify))
     }
 
-    fn start_on(port: Option<Port>) -> Self {
+    fn start_with(listens: Option<Listens>, certify: Option<fn(&Path) -> String>) -> Self {
         let programs = programs().expect(HOW_TO_GET);
         let folder = tempfile::Builder::new().prefix("piton-pg-").tempdir().expect("a folder");
-        let data = folder.path().join("data");
-        copy(&template(&programs), &data).expect("the template can be copied");
-        if let Some(port) = &port {
-            certify(folder.path());
-            let conf = data.join("postgresql.conf");
-            let settings = std::fs::read_to_string(&conf).expect("its settings");
-            let (port, folder) = (port.number, folder.path().display());
-            let tls = format!(
-                "listen_addresses = 'localhost'\nport = {port}\nssl = on\nssl_cert_file = '{folder}/server.crt'\n\
-                 ssl_key_file = '{folder}/server.key'\n"
-            );
-            std::fs::write(&conf, settings + &tls).expect("its settings");
+        copy(&template(&programs), &folder.path().join("data")).expect("the template can be copied");
+        let mut this = Self { folder, programs, server: None, listens };
+        this.configure(&this.listening());
+        if let Some(certify) = certify {
+            this.configure(&certify(this.folder.path()));
         }
-        give_away(folder.path()).expect("the folder can be given to the server's user");
-        let mut this = Self { folder, programs, server: None, port };
+        give_away(this.folder.path()).expect("the folder can be given to the server's user");
         this.begin();
         this
+    }
+
+    /// What its settings say of where it listens; anybody may come there.
+    fn listening(&self) -> String {
+        let Some(Listens { address, port }) = &self.listens else { return String::new() };
+        let who = self.data().join("pg_hba.conf");
+        let known = std::fs::read_to_string(&who).expect("who may come");
+        std::fs::write(&who, known + "host all all all trust\n").expect("who may come");
+        format!("listen_addresses = '{address}'\nport = {}\n", port.number)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Adds to its settings, for when it begins.
+    fn configure(&self, settings: &str) {
+        let conf = self.data().join("postgresql.conf");
+        let known = std::fs::read_to_string(&conf).expect("its settings");
+        std::fs::write(&conf, known + settings).expect("its settings");
     }
 
     /// Starts the server on its data.
@@ -78,14 +124,12 @@ impl PostgresServer {
     pub fn begin(&mut self) {
         let log = File::create(self.folder.path().join("log")).expect("a log");
         let mut server = as_its_user(&self.programs.join("postgres"));
-        server.arg("-D").arg(self.folder.path().join("data")).arg("-k").arg(self.folder.path());
+        server.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
         self.server =
             Some(server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("a server"));
         let mut ready = Command::new(self.programs.join("pg_isready"));
         ready.arg("-q").arg("-h").arg(self.folder.path()).stdin(Stdio::null());
-        if let Some(port) = &self.port {
-            ready.arg("-p").arg(port.number.to_string());
-        }
+        ready.arg("-p").arg(self.port().to_string());
         let mut waited = Duration::ZERO;
         while !ready.status().expect("an answer").success() {
             let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
@@ -94,7 +138,7 @@ impl PostgresServer {
         }
     }
 
-    /// Its processes are gone at once, as with a loss of power.
+    /// An immediate shutdown: its processes go at once, without a checkpoint.
     pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
             // The postmaster takes this as: all of you, at once.
@@ -104,39 +148,140 @@ impl PostgresServer {
         }
     }
 
+    /// SIGKILL for all its processes, as with a loss of power.
+    pub fn crash(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            // Frozen, it starts none anew.
+            freeze(server.id());
+            let children = descendants(server.id());
+            children.iter().copied().for_each(kill);
+            let _gone = server.kill();
+            let _ended = server.wait();
+            // It does not begin again while one of them still has the memory that they share.
+            while children.iter().copied().any(is_alive) {
+                pause();
+            }
+        }
+    }
+
+    /// A fast shutdown: sessions are ended, and what they did is in place when it begins again.
+    pub fn stop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let pid = rustix::process::Pid::from_child(&server);
+            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+            let _ended = server.wait();
+        }
+    }
+
+    /// Another server that follows this one, and that every commit waits for from now on. It listens on 127.0.0.1.
+    ///
+    /// # Panics
+    /// When it cannot be made, or does not follow.
+    pub fn standby(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("piton-pg-").tempdir().expect("a folder");
+        give_away(folder.path()).expect("the folder can be given to the server's user");
+        let mut copying = as_its_user(&self.programs.join("pg_basebackup"));
+        copying.args(["-U", "postgres", "-R", "--checkpoint=fast", "-h"]).arg(self.folder.path());
+        copying.arg("-p").arg(self.port().to_string()).arg("-D").arg(folder.path().join("data"));
+        let copied = copying.output().expect("pg_basebackup runs");
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        let listens = Some(Listens::on(Ipv4Addr::LOCALHOST.into()));
+        let mut standby = Self { folder, programs: self.programs.clone(), server: None, listens };
+        standby.configure(&standby.listening());
+        standby.begin();
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.sql("SELECT pg_reload_conf()");
+        let mut waited = Duration::ZERO;
+        while self.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "1" {
+            assert!(waited < READY_WITHIN, "the standby does not follow");
+            waited += pause();
+        }
+        standby
+    }
+
+    /// Makes a standby take writes.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn promote(&self) {
+        let promoted = self.sql("SELECT pg_promote()");
+        assert_eq!(promoted, "t");
+    }
+
+    /// Carries out `sql` with all rights; what it returns, as text.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn sql(&self, sql: &str) -> String {
+        let told = self.shell().args(["-A", "-t", "-c", sql]).output().expect("a shell");
+        assert!(told.status.success(), "{sql}: {}", String::from_utf8_lossy(&told.stderr));
+        String::from_utf8_lossy(&told.stdout).trim().to_owned()
+    }
+
+    /// Begins a transaction with `sql`, and leaves it idle.
+    ///
+    /// # Errors
+    /// When `sql` fails.
+    pub fn leave_open(&self, sql: &str) -> Result<OpenTransaction, String> {
+        let mut shell = self.shell();
+        let shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut shell = OpenTransaction(shell.map_err(|error| error.to_string())?);
+        let (input, output) = (shell.0.stdin.as_mut(), shell.0.stdout.as_mut());
+        let (input, output) = input.zip(output).ok_or("a shell has both")?;
+        let asked = input.write_all(format!("BEGIN; {sql};\n\\echo held\n").as_bytes());
+        asked.and_then(|()| input.flush()).map_err(|error| error.to_string())?;
+        let mut lines = BufReader::new(output).lines();
+        let is_held = lines.any(|line| line.is_ok_and(|line| line == "held"));
+        if is_held { Ok(shell) } else { Err(format!("PostgreSQL does not carry out {sql}")) }
+    }
+
     /// The names of its databases.
     ///
     /// # Panics
     /// When it does not say.
     pub fn databases(&self) -> Vec<String> {
-        let told = self.shell().args(["-A", "-t", "-c", "SELECT datname FROM pg_database"]).output();
-        let told = told.expect("a shell");
-        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-        String::from_utf8_lossy(&told.stdout).lines().map(str::to_owned).collect()
+        self.sql("SELECT datname FROM pg_database").lines().map(str::to_owned).collect()
     }
 
     /// An SQL shell on it.
     pub(crate) fn shell(&self) -> Command {
         let mut shell = Command::new(self.programs.join("psql"));
         shell.args(["-q", "-X", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"]).arg(self.folder.path());
+        shell.arg("-p").arg(self.port().to_string());
         shell
+    }
+
+    /// Of its socket's name, and of the network where it listens there.
+    fn port(&self) -> u16 {
+        self.listens.as_ref().map_or(5432, |listens| listens.port.number)
     }
 
     /// A way to the database that every server has.
     pub fn url(&self) -> String {
-        let socket = self.folder.path().display().to_string().replace('/', "%2F");
-        format!("postgres://postgres@{socket}/postgres")
+        self.url_of("postgres")
     }
-}
 
-impl PostgresServer {
+    /// The same, as this user.
+    pub fn url_of(&self, user: &str) -> String {
+        let socket = self.folder.path().display().to_string().replace('/', "%2F");
+        format!("postgres://{user}@{socket}:{}/postgres", self.port())
+    }
+
+    /// Where it listens on the network, as in `127.0.0.1:5432`.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn place(&self) -> String {
+        let listens = self.listens.as_ref().expect("it listens");
+        format!("{}:{}", listens.address, listens.port.number)
+    }
+
     /// A way to its database over the network, with these parameters.
     ///
     /// # Panics
     /// When it was not started with TLS.
     pub fn tls_url(&self, host: &str, parameters: &str) -> String {
-        let port = self.port.as_ref().expect("it listens").number;
-        format!("postgres://postgres@{host}:{port}/postgres?{parameters}")
+        format!("postgres://postgres@{host}:{}/postgres?{parameters}", self.port())
     }
 
     /// The certificate of the authority that issued the server's.
@@ -145,8 +290,8 @@ impl PostgresServer {
     }
 }
 
-/// Makes an authority, and a key and a certificate for `localhost`, by openssl.
-fn certify(folder: &Path) {
+/// Makes an authority, and a key and a certificate for `localhost`, by openssl. Returns the settings that name them.
+fn certify(folder: &Path) -> String {
     std::fs::write(folder.join("san"), "subjectAltName = DNS:localhost\n").expect("a file");
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
     let openssl = |arguments: &[&str]| {
@@ -161,6 +306,8 @@ fn certify(folder: &Path) {
     let issue = ["x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
     openssl(&[&issue[..], &["-days", "2", "-extfile", "san", "-out", "server.crt"]].concat());
     std::fs::set_permissions(folder.join("server.key"), Permissions::from_mode(0o600)).expect("a mode");
+    let folder = folder.display();
+    format!("ssl = on\nssl_cert_file = '{folder}/server.crt'\nssl_key_file = '{folder}/server.key'\n")
 }
 
 impl Drop for PostgresServer {

@@ -1,6 +1,6 @@
 //! The network between a client and a server on this machine: it can be cut, and mended.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -22,9 +22,17 @@ impl Relay {
     /// # Panics
     /// When there is no port for it.
     pub fn to(target: SocketAddr) -> Self {
+        Self::between(Ipv4Addr::LOCALHOST.into(), target)
+    }
+
+    /// Listens on an ephemeral port of this address of the machine.
+    ///
+    /// # Panics
+    /// When there is no port for it.
+    pub fn between(address: IpAddr, target: SocketAddr) -> Self {
         let reserved = TcpSocket::new_v4().expect("a socket");
         reserved.set_reuseport(true).expect("a port may be shared");
-        reserved.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port for the relay");
+        reserved.bind(SocketAddr::from((address, 0))).expect("a port for the relay");
         let address = reserved.local_addr().expect("a bound socket has an address");
         let mut relay = Self { address, target, passing: None, _reserved: Arc::new(reserved) };
         relay.mend();

@@ -14,6 +14,7 @@ use reqwest::{Client, Method};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::network::Network;
 use crate::postgres::PostgresServer;
 use crate::process::{Process, descendants, freeze, is_alive, kill, stands, worker_pids_under};
 use crate::scripted_model::ScriptedModel;
@@ -231,6 +232,13 @@ impl World {
             command = strace.wrap(&command);
         }
         self.start_worker_by(command)
+    }
+
+    /// The same, beyond a network.
+    pub fn start_worker_beyond(&mut self, network: &Network, env: &[(&str, &str)]) -> u32 {
+        let mut command = self.command();
+        command.arg("worker").envs(env.iter().copied());
+        self.start_worker_by(network.wrap(&command))
     }
 
     fn start_worker_by(&mut self, command: Command) -> u32 {

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use crate::shell::{Done, cmd, first_line, run, say};
 
 /// Programs with which tests make faults from outside, with the package that each comes in.
-const FAULTS: [(&str, &str); 6] = [
+const FAULTS: [(&str, &str); 7] = [
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),
     ("python3", "python3-minimal"),
     ("faketime", "faketime"),
+    ("ip", "iproute2"),
     ("sqlite3", "sqlite3"),
 ];
 
@@ -33,7 +34,7 @@ pub(crate) fn for_tests() {
     }
     let packages = missing.join(" ");
     say(&format!(
-        "tests of PostgreSQL, full disks, lost power, failing calls and wrong clocks need {packages}"
+        "tests of PostgreSQL, cut networks, full disks, lost power, failing calls and wrong clocks need {packages}"
     ));
     if let Err(failure) = install(&packages) {
         say(&format!(

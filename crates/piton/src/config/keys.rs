@@ -375,7 +375,7 @@ fn is_store(text: &str) -> bool {
 
 /// A URL is shown and logged, so that no password may be in it, be it as a parameter.
 fn is_open_store(text: &str) -> bool {
-    reqwest::Url::parse(text).is_ok_and(|url| {
+    reqwest::Url::parse(&with_one_server(text)).is_ok_and(|url| {
         let is_open = url.password().is_none() && url.query_pairs().all(|(name, _)| name != "password");
         is_open && url.has_host()
     })
@@ -386,6 +386,16 @@ fn is_url(text: &str) -> bool {
         let is_open = url.username().is_empty() && url.password().is_none();
         matches!(url.scheme(), "http" | "https") && url.has_host() && is_open
     })
+}
+
+/// The URL with the last of its servers, where it names several, as PostgreSQL's own programs know it and other URLs do not.
+fn with_one_server(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (servers, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (user, servers) = servers.rsplit_once('@').map_or(("", servers), |(user, servers)| (user, servers));
+    let last = servers.rsplit_once(',').map_or(servers, |(_, last)| last);
+    let at = if user.is_empty() { "" } else { "@" };
+    format!("{scheme}://{user}{at}{last}{path}")
 }
 
 /// A URL that was refused may hold a user and a password, or parameters.
@@ -485,6 +495,7 @@ mod tests {
             ("store.url", "sqlite:///var/lib/piton.db"),
             ("store.url", "postgres://piton@db.example:5432/piton"),
             ("store.url", "postgres://piton@%2Fvar%2Frun%2Fpostgresql/piton"),
+            ("store.url", "postgres://piton@db-1.example:5432,db-2.example/piton?sslmode=verify-full"),
             ("server.listen", "[::1]:0"),
             ("model.base_url", "http://127.0.0.1:8080"),
             ("model.reasoning_effort", ""),

@@ -12,12 +12,15 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::fault::Fault;
-use super::tls::Address;
+use super::tls::{Address, UNHEARD};
 
-/// How long the server may take to let us in.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long a statement waits for a lock, or runs. Whatever is longer is asked for again later.
+/// How long a statement may run. Whatever is longer is asked for again later.
 pub(super) const STATEMENT: Duration = Duration::from_secs(10);
+/// How long a statement waits for what another session has locked.
+const LOCK: Duration = Duration::from_secs(2);
+/// How long the server keeps a transaction, and all that it has locked, for a process that says nothing more: ours are never
+/// idle, unless their process stands still or the network is cut.
+const IDLE: Duration = Duration::from_secs(3);
 /// How long a server that does not answer at all is waited for.
 pub(super) const SILENCE: Duration = Duration::from_secs(12);
 
@@ -40,31 +43,23 @@ impl Drop for Conn {
 impl Conn {
     /// Connects, and sets what every connection of ours has.
     pub(super) async fn open(address: &Address) -> Result<Self, Fault> {
-        let Address { mut config, tls } = address.clone();
-        config
-            .connect_timeout(CONNECT)
-            .tcp_user_timeout(SILENCE)
-            .keepalives_idle(Duration::from_secs(10))
-            .keepalives_interval(Duration::from_secs(3))
-            .keepalives_retries(3);
-        if config.get_application_name().is_none() {
-            config.application_name("piton");
-        }
-        let connected = tokio::time::timeout(CONNECT, config.connect(tls));
-        let (client, connection) =
-            connected.await.map_err(|_| Fault::NotNow("PostgreSQL does not answer".to_owned()))??;
+        let (client, connection) = address.connect().await?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to PostgreSQL ended");
             }
         });
         let conn = Self { client, prepared: Mutex::default(), driver: driver.abort_handle() };
-        let limit = STATEMENT.as_millis();
-        // Ours are short statements, and compiling one of them may take seconds.
+        let (statement, lock, idle) = (STATEMENT.as_millis(), LOCK.as_millis(), IDLE.as_millis());
+        // Ours are short statements, and compiling one of them may take seconds. The server, too, is to notice when nobody is
+        // there any more: its sessions are few.
         conn.batch(&format!(
-            "SET statement_timeout = {limit}; SET lock_timeout = {limit}; \
-             SET idle_in_transaction_session_timeout = {limit}; SET client_min_messages = warning; \
-             SET default_transaction_isolation = 'read committed'; SET jit = off; SET TIME ZONE 'UTC'"
+            "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
+             SET idle_in_transaction_session_timeout = {idle}; SET client_min_messages = warning; \
+             SET default_transaction_isolation = 'read committed'; SET jit = off; SET TIME ZONE 'UTC'; \
+             SET tcp_user_timeout = {unheard}; SET tcp_keepalives_idle = 2; SET tcp_keepalives_interval = 1; \
+             SET tcp_keepalives_count = 3",
+            unheard = UNHEARD.as_millis()
         ))
         .await?;
         Ok(conn)

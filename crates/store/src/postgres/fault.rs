@@ -4,6 +4,9 @@ use tokio_postgres::error::SqlState;
 
 use crate::Error;
 
+pub(super) const READ_ONLY: &str =
+    "this PostgreSQL server is read-only, a standby perhaps: Piton has to write it";
+
 #[derive(Debug)]
 pub(super) enum Fault {
     Sql(tokio_postgres::Error),
@@ -23,10 +26,25 @@ impl Fault {
         match self {
             Self::Corrupt(_) => true,
             Self::NotNow(_) => false,
-            Self::Sql(error) => error
-                .code()
-                .is_some_and(|code| !code.code().starts_with("57P") && !code.code().starts_with("08")),
+            // Another connection may lead to a server that takes writes.
+            Self::Sql(error) => error.code().is_some_and(|code| {
+                !["57P", "08", "25006"].iter().any(|fault| code.code().starts_with(fault))
+            }),
         }
+    }
+
+    /// Whether it lies in the order in which transactions came: the next try may well succeed.
+    pub(super) fn is_of_the_order(&self) -> bool {
+        self.has_code(&[SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED])
+    }
+
+    /// Whether it took too long: what the statement waited for may be in many others' way.
+    pub(super) fn is_of_waiting(&self) -> bool {
+        self.has_code(&[SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED])
+    }
+
+    fn has_code(&self, codes: &[SqlState]) -> bool {
+        matches!(self, Self::Sql(error) if error.code().is_some_and(|code| codes.contains(code)))
     }
 }
 
@@ -50,9 +68,7 @@ impl From<Fault> for Error {
 pub(super) fn plain(error: &tokio_postgres::Error) -> String {
     if let Some(said) = error.as_db_error() {
         return match *said.code() {
-            SqlState::READ_ONLY_SQL_TRANSACTION => {
-                "this PostgreSQL server is read-only, a standby perhaps: Piton has to write it".to_owned()
-            }
+            SqlState::READ_ONLY_SQL_TRANSACTION => READ_ONLY.to_owned(),
             SqlState::TOO_MANY_CONNECTIONS => {
                 format!("{}: raise max_connections, or run fewer processes", said.message())
             }

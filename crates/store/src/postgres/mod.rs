@@ -3,6 +3,7 @@
 //! What is known of processes (locks that die with a worker, what its threads were busy with) is known on their own
 //! machine, from a folder there. Of a worker on another machine only its lease tells.
 
+mod backoff;
 mod batch;
 mod check;
 mod command;
@@ -234,7 +235,7 @@ impl Store for PostgresStore {
     }
 
     async fn renew(&self, worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Error> {
-        self.writer.write(worker::Renew { worker: worker.clone(), expires_at_ms }).await
+        Ok(self.pool.read(async |conn| worker::renew(conn, worker, expires_at_ms).await).await?)
     }
 
     async fn drain(&self, worker: &WorkerId) -> Result<bool, Error> {

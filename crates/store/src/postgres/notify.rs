@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_postgres::AsyncMessage;
 
 use super::conn::{Conn, Pool};
-use super::fault::plain;
+use super::fault::Fault;
 use super::tls::Address;
 use crate::bell::{Bell, Ring};
 
@@ -46,7 +46,7 @@ impl Notifier {
         tasks.spawn(async move {
             loop {
                 if let Err(error) = hear(&address, &ears).await {
-                    tracing::debug!(error = %plain(&error), "not listening to PostgreSQL; trying again");
+                    tracing::debug!(error = %crate::Error::from(error), "not listening to PostgreSQL; trying again");
                 }
                 tokio::time::sleep(AGAIN).await;
             }
@@ -64,8 +64,8 @@ impl Notifier {
 }
 
 /// Listens until the connection is lost.
-async fn hear(address: &Address, bell: &Bell) -> Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = address.config.connect(address.tls.clone()).await?;
+async fn hear(address: &Address, bell: &Bell) -> Result<(), Fault> {
+    let (client, mut connection) = address.connect().await?;
     let mut messages = poll_fn(move |cx| connection.poll_message(cx));
     let mut listening = std::pin::pin!(client.batch_execute("LISTEN piton"));
     let mut is_listening = false;
@@ -82,7 +82,7 @@ async fn hear(address: &Address, bell: &Bell) -> Result<(), tokio_postgres::Erro
                     bell.ring(if notice.payload() == "j" { Ring::Job } else { Ring::Events });
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error),
+                Some(Err(error)) => return Err(error.into()),
                 None => return Ok(()),
             }
         }

@@ -1,6 +1,7 @@
 //! How a server is spoken to: in clear, or over TLS, in the words that PostgreSQL's own programs have for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -8,18 +9,31 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::fault::plain;
+use super::backoff::Backoff;
+use super::fault::{Fault, plain};
 use crate::Error;
+
+/// How long the server may take to let us in.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long it may take to be heard of at all. One host of several that is not there is passed over after this.
+const REACH: Duration = Duration::from_secs(2);
+/// Whoever has acknowledged nothing for this long is gone. A network that loses everything tells nobody: this is how it is
+/// noticed, and how soon a connection is found again after it is back.
+pub(super) const UNHEARD: Duration = Duration::from_secs(3);
+
+type Tls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
 /// Where a server is, as whom it is asked, and how it is spoken to.
 #[derive(Clone)]
 pub(super) struct Address {
     pub(super) config: Config,
-    pub(super) tls: MakeRustlsConnect,
+    tls: MakeRustlsConnect,
+    backoff: Arc<Backoff>,
 }
 
 impl std::fmt::Debug for Address {
@@ -86,8 +100,37 @@ impl Address {
         if roots.is_some() && mode == SslMode::Require && wanted == Wanted::Nothing {
             wanted = Wanted::Authority;
         }
-        config.ssl_mode(mode);
-        Ok(Self { config, tls: MakeRustlsConnect::new(client(wanted, roots)?) })
+        config
+            .ssl_mode(mode)
+            .connect_timeout(REACH)
+            .tcp_user_timeout(UNHEARD)
+            .keepalives_idle(Duration::from_secs(2))
+            .keepalives_interval(Duration::from_secs(1))
+            .keepalives_retries(3);
+        if config.get_application_name().is_none() {
+            config.application_name("piton");
+        }
+        // Of a server and its standbys it is the one that takes writes.
+        if config.get_hosts().len() > 1 {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        let tls = MakeRustlsConnect::new(client(wanted, roots)?);
+        Ok(Self { config, tls, backoff: Arc::default() })
+    }
+
+    /// Connects, unless that failed a moment ago.
+    pub(super) async fn connect(&self) -> Result<(Client, Connection<Socket, Tls>), Fault> {
+        self.backoff.check()?;
+        let connected = tokio::time::timeout(CONNECT, self.config.connect(self.tls.clone())).await;
+        let connected = match connected {
+            Ok(connected) => connected.map_err(Fault::from),
+            Err(_) => Err(Fault::NotNow("PostgreSQL does not answer".to_owned())),
+        };
+        match connected {
+            Ok(_) => self.backoff.succeeded(),
+            Err(fault) => return Err(self.backoff.failed(fault)),
+        }
+        connected
     }
 }
 

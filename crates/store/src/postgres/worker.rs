@@ -3,7 +3,7 @@
 use piton_core::WorkerId;
 
 use super::conn::Conn;
-use super::fault::Fault;
+use super::fault::{Fault, READ_ONLY};
 use super::rows::signed;
 use super::writer::{Transact, Written};
 use crate::bell::Ring;
@@ -46,25 +46,14 @@ impl Transact for Register {
     }
 }
 
-pub(super) struct Renew {
-    pub(super) worker: WorkerId,
-    pub(super) expires_at_ms: i64,
-}
-
-impl Transact for Renew {
-    type Out = bool;
-
-    fn is_flushed(&self) -> bool {
-        false
-    }
-
-    fn run<'a>(&'a self, conn: &'a Conn, _now_ms: i64) -> Written<'a, bool> {
-        Box::pin(async move {
-            let renew = "UPDATE workers SET expires_at = $1 WHERE id = $2";
-            let renewed = conn.execute(renew, &[&self.expires_at_ms, &self.worker.as_str()]).await?;
-            Ok((renewed == 1, None))
-        })
-    }
+/// Not by the writer: a run that somebody else has locked holds that up, and ends nobody's lease. It need not survive a crash
+/// of the server.
+pub(super) async fn renew(conn: &Conn, worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Fault> {
+    conn.batch("BEGIN; SET LOCAL synchronous_commit = off").await?;
+    let renew = "UPDATE workers SET expires_at = $1 WHERE id = $2";
+    let renewed = conn.execute(renew, &[&expires_at_ms, &worker.as_str()]).await;
+    conn.batch(if renewed.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    Ok(renewed? == 1)
 }
 
 /// Asks a worker to end in good order.
@@ -209,6 +198,10 @@ impl Transact for Probe {
         Box::pin(async move {
             // It takes a transaction number, which a standby has none of.
             conn.query("SELECT pg_current_xact_id()::text", &[]).await?;
+            let setting = "SELECT current_setting('transaction_read_only') = 'on'";
+            if conn.first(setting, &[]).await?.is_some_and(|row| row.get(0)) {
+                return Err(Fault::NotNow(READ_ONLY.to_owned()));
+            }
             Ok(((), None))
         })
     }

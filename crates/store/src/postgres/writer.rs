@@ -28,6 +28,11 @@ const GROUP_MAX: usize = 256;
 /// Writes that may wait for their turn; who comes later waits to enter.
 const WAITING_MAX: usize = 4096;
 
+/// Tries of one write whose transaction and another's were in each other's way.
+const TRIES: u32 = 5;
+/// Writes of one group that may each wait for a lock in vain.
+const STUCK_MAX: u32 = 2;
+
 /// What became of a write, and what there is to ring for.
 pub(super) type Written<'a, T> = BoxFuture<'a, Result<(T, Option<Ring>), Fault>>;
 
@@ -185,17 +190,35 @@ impl Turn {
                 continue;
             }
             let Err(broken) = self.write(&mut group).await else { continue };
-            if broken.is_common || group.len() == 1 {
+            if broken.is_common {
                 self.refuse(&mut group, broken.fault);
-                continue;
+            } else {
+                self.write_each(group).await;
             }
-            // One member's error is not its neighbours': each is tried again alone.
-            for member in group {
-                let mut alone = vec![member];
-                if let Err(broken) = self.write(&mut alone).await {
-                    self.refuse(&mut alone, broken.fault);
+        }
+    }
+
+    /// One member's error is not its neighbours': each is tried again alone.
+    async fn write_each(&mut self, group: Vec<Box<dyn Member>>) {
+        let mut stuck = 0;
+        let mut group = group.into_iter();
+        while let Some(member) = group.next() {
+            let mut alone = vec![member];
+            let mut tries = 1;
+            let broken = loop {
+                match self.write(&mut alone).await {
+                    Ok(()) => break None,
+                    Err(broken) if broken.fault.is_of_the_order() && tries < TRIES => tries += 1,
+                    Err(broken) => break Some(broken),
                 }
+            };
+            let Some(Broken { fault, is_common }) = broken else { continue };
+            stuck += u32::from(fault.is_of_waiting());
+            if is_common || stuck == STUCK_MAX {
+                // It is no single run that is locked: those who wait behind are not to wait for each of them in turn.
+                alone.extend(group.by_ref());
             }
+            self.refuse(&mut alone, fault);
         }
     }
 
@@ -287,7 +310,9 @@ impl Turn {
         runs.dedup();
         if runs.len() > 1 {
             let lock = "SELECT FROM runs WHERE id = ANY($1) ORDER BY id FOR UPDATE";
-            conn.query(lock, &[&runs]).await.map_err(common)?;
+            if let Err(fault) = conn.query(lock, &[&runs]).await {
+                return Err(self.rolled_back(conn, fault).await);
+            }
         }
         let now_ms = self.terms.clock.now_ms();
         let told = join_all(group.iter_mut().map(|member| member.run(&conn, now_ms))).await;
@@ -302,13 +327,20 @@ impl Turn {
             }
         }
         if let Some(fault) = fault {
-            if fault.is_of_the_statement() && conn.batch("ROLLBACK").await.is_ok() {
-                self.conn = Some(conn);
-            }
-            return Err(Broken { fault, is_common: false });
+            return Err(self.rolled_back(conn, fault).await);
         }
         conn.batch("COMMIT").await.map_err(common)?;
         self.conn = Some(conn);
         Ok(loudest)
+    }
+
+    /// Takes back what was written so far, and keeps the connection where that is as good as before.
+    async fn rolled_back(&mut self, conn: Conn, fault: Fault) -> Broken {
+        // A connection that is lost is nobody's fault, and to make one for each member would take long.
+        let is_common = !fault.is_of_the_statement();
+        if !is_common && conn.batch("ROLLBACK").await.is_ok() {
+            self.conn = Some(conn);
+        }
+        Broken { fault, is_common }
     }
 }

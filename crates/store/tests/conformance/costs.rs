@@ -15,9 +15,9 @@ use crate::sqlite::Sqlite;
 use crate::world::{World, commit, failure};
 
 /// Times that each thing is measured.
-const TIMES: usize = 200;
+pub(crate) const TIMES: usize = 200;
 
-fn is_long() -> bool {
+pub(crate) fn is_long() -> bool {
     std::env::var_os("PITON_LONG").is_some()
 }
 
@@ -61,19 +61,19 @@ impl Old {
 }
 
 #[derive(Default)]
-struct Took(Vec<Duration>);
+pub(crate) struct Took(Vec<Duration>);
 
 impl Took {
-    fn at(&mut self, percent: usize) -> Duration {
+    pub(crate) fn at(&mut self, percent: usize) -> Duration {
         self.0.sort_unstable();
         self.0[(self.0.len() * percent / 100).min(self.0.len() - 1)]
     }
 }
 
 /// How long a look, a claim and the end of a step take.
-async fn steps(old: &Old) -> [Took; 3] {
-    let store = &old.world.store;
-    let worker = old.world.worker("w").await;
+pub(crate) async fn steps(world: &World) -> [Took; 3] {
+    let store = &world.store;
+    let worker = world.worker("w").await;
     let [mut looks, mut claims, mut commits] = [(); 3].map(|()| Took::default());
     for _ in 0..TIMES {
         let begun = Instant::now();
@@ -97,8 +97,8 @@ async fn a_claim_costs_the_same_after_a_long_past() {
     young.waiting(2 * TIMES as u32).await;
     old.over(over).await;
     old.waiting(waiting).await;
-    let mut before = steps(&young).await;
-    let mut after = steps(&old).await;
+    let mut before = steps(&young.world).await;
+    let mut after = steps(&old.world).await;
     for (what, (before, after)) in
         ["a look", "a claim", "a commit"].iter().zip(before.iter_mut().zip(&mut after))
     {

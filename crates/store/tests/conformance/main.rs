@@ -44,5 +44,6 @@ mod moving;
 mod administration;
 mod bounds;
 mod costs;
+mod postgres_costs;
 mod postgres_only;
 mod sqlite_only;
