@@ -355,6 +355,7 @@ export class Runs {
       pid: 4110 + index,
       version: '0.1.0',
       concurrency: 16,
+      lacks: [],
       runs: index === 0 ? this.owned() : 0,
       started_at: new Date(now_ms - 3_720_000).toISOString(),
       lease_expires_at: new Date(now_ms + 9_000).toISOString(),

@@ -58,7 +58,7 @@ async function answer(state, request, response) {
     inbox: () => state.runs.inbox(),
     agents: () => ({ agents: state.runs.agents }),
     workers: () => state.runs.workerList(),
-    queue: () => ({ due: 0, later: 0, oldest_ms: 0, owned: state.runs.owned() }),
+    queue: () => ({ due: 0, later: 0, oldest_ms: 0, owned: state.runs.owned(), lacking: [] }),
     activity: () => state.runs.activity(),
     system: () => ({
       version: '0.1.0',

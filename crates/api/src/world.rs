@@ -181,6 +181,8 @@ impl World {
             expires_at_ms: self.clock.now_ms() + 60_000,
             runs: 0,
             draining: false,
+            reducer: piton_core::REDUCER,
+            lacks: Vec::new(),
         };
         self.store.register(&row).await.expect("registered");
         let claims = self.store.claim(&self.worker, Lane::Common, 100).await.expect("claims");

@@ -89,3 +89,19 @@ async fn sixteen_clients_with_one_idempotency_key_launch_one_run() {
     let replay = world.send(request.json(&json!({ "task": "[one]" }))).await;
     assert_eq!((replay.status, replay.header("Idempotent-Replayed")), (201, Some("true")));
 }
+
+#[tokio::test]
+async fn a_worker_for_some_runs_leaves_the_others_to_the_next() {
+    let model = ScriptedModel::start().await;
+    model.script("n", piton_testkit::Script::by(|_| piton_testkit::Say::answer("ok")));
+    let mut world = World::new(PITON).model(&model).workers(0).serve().await;
+    let other = world.launch_with(&json!({ "task": "[n] theirs", "tenant": "other" })).await;
+    let mine = world.launch_with(&json!({ "task": "[n] ours", "tenant": "acme" })).await;
+    world.start_worker_with(&[("PITON_WORKER__ONLY", "tenant=acme")]);
+    world.until(&mine, &["complete"]).await;
+    // It had its turn before: the other was launched first.
+    assert_eq!(world.events(&other).await.len(), 1);
+    assert_eq!(world.run(&other).await["attempt"], 0);
+    world.start_worker();
+    world.until(&other, &["complete"]).await;
+}

@@ -15,6 +15,7 @@ mod moving;
 mod pace;
 mod postgres;
 mod scheduling;
+mod skew;
 mod sqlite;
 mod trouble;
 mod types;
@@ -28,6 +29,7 @@ pub use moving::{Move, Moved, Place, Progress, digests_at};
 pub use pace::{Meter, PACE_AHEAD_MS, Pace, Places};
 pub use postgres::{PostgresOptions, PostgresStore, ScratchDatabase};
 pub use scheduling::{Due, HOLD_OFF_MAX_MS, HeldRuns, Only, PRIORITY_AGE_MS, PerName, Scheduling, Turns};
+pub use skew::{JobsOf, LACKS_MAX, Lack, Lacking, Needs};
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
     Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, InboxItem, JobKind,
@@ -135,6 +137,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Leaves jobs of the agent alone until then, in this process only: what it waits for is not to be had before.
     fn hold_off(&self, agent: &str, until_ms: i64);
+
+    /// Leaves runs of a definition alone from now on, in this process, and lets it be seen of the worker. At most
+    /// [`LACKS_MAX`] of them. Not synced to disk.
+    async fn lacks(&self, worker: &WorkerId, lack: &Lack) -> Result<(), Error>;
 
     /// Commits what a step has so far, or its end. See [`CommitOutcome`] for who may have come in between.
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error>;

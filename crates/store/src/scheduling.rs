@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use piton_core::RunId;
+use piton_core::{REDUCER, RunId};
 
-use crate::JobKind;
+use crate::{JobKind, LACKS_MAX, Lack, Needs};
 
 /// What one priority more is worth, in time waited: an old job overtakes any other in the end.
 pub const PRIORITY_AGE_MS: i64 = 60_000;
@@ -81,12 +81,14 @@ pub(crate) struct Line {
     /// Empty where an older version of Piton wrote it.
     pub(crate) agent: String,
     pub(crate) priority: i32,
+    /// See [`Needs`].
+    pub(crate) needs: String,
 }
 
 impl Line {
     /// Before every line.
     pub(crate) fn first() -> Self {
-        Self { tenant: String::new(), agent: String::new(), priority: i32::MIN }
+        Self { tenant: String::new(), agent: String::new(), priority: i32::MIN, needs: String::new() }
     }
 }
 
@@ -97,6 +99,8 @@ pub struct Due {
     pub kind: JobKind,
     pub tenant: String,
     pub agent: String,
+    /// Of the definition that the run is pinned to.
+    pub digest: String,
     pub priority: i32,
     pub due_at_ms: i64,
 }
@@ -137,6 +141,21 @@ pub struct Turns {
     pub(crate) after: Option<Line>,
     /// Agents whose jobs are left alone, until when.
     held_off: BTreeMap<String, i64>,
+    /// Definitions whose jobs are left alone, in the order in which it was found out.
+    lacks: Vec<Lack>,
+}
+
+/// What is left alone now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LeftAlone {
+    pub(crate) agents: Vec<String>,
+    pub(crate) digests: Vec<String>,
+}
+
+impl LeftAlone {
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.agents.is_empty() && self.digests.is_empty()
+    }
 }
 
 impl Turns {
@@ -159,9 +178,30 @@ impl Turns {
         (1..=HOLD_OFF_MAX_MS).contains(&left_ms)
     }
 
-    /// The agents whose jobs are left alone now.
-    pub(crate) fn held_off(&self, now_ms: i64) -> Vec<String> {
-        self.held_off.keys().filter(|agent| self.holds_off(agent, now_ms)).cloned().collect()
+    /// Leaves jobs of the definition alone for good.
+    pub fn lack(&mut self, lack: &Lack) {
+        if !self.lacks_for(lack.digest.as_str()) {
+            if self.lacks.len() >= LACKS_MAX {
+                self.lacks.remove(0);
+            }
+            self.lacks.push(lack.clone());
+        }
+    }
+
+    /// The definitions whose jobs are left alone.
+    pub fn lacks(&self) -> &[Lack] {
+        &self.lacks
+    }
+
+    /// Whether jobs of the definition are left alone.
+    pub fn lacks_for(&self, digest: &str) -> bool {
+        self.lacks.iter().any(|lack| lack.digest.as_str() == digest)
+    }
+
+    fn left_alone(&self, now_ms: i64) -> LeftAlone {
+        let held_off = self.held_off.keys().filter(|agent| self.holds_off(agent, now_ms));
+        let digests = self.lacks.iter().map(|lack| lack.digest.as_str().to_owned());
+        LeftAlone { agents: held_off.cloned().collect(), digests: digests.collect() }
     }
 
     /// `tenant` takes a turn.
@@ -184,13 +224,16 @@ impl Scheduling {
         !self.tenant_max.is_empty() || !self.agent_max.is_empty()
     }
 
-    /// Whether jobs of the line are for this process, now that these agents are left alone.
-    pub(crate) fn looks_at(&self, line: &Line, held_off: &[String]) -> bool {
+    /// Whether jobs of the line are for this process, now that these are left alone.
+    pub(crate) fn looks_at(&self, line: &Line, left_alone: &LeftAlone) -> bool {
+        let needs = Needs::parse(&line.needs);
         // Of a line without agent each run tells.
         let agent_may_do = self.only.agents.is_empty() || line.agent.is_empty();
         (agent_may_do || self.only.agents.contains(&line.agent))
             && (self.only.tenants.is_empty() || self.only.tenants.contains(&line.tenant))
-            && !held_off.contains(&line.agent)
+            && !left_alone.agents.contains(&line.agent)
+            && needs.reducer <= REDUCER
+            && !left_alone.digests.iter().any(|digest| digest == needs.digest)
     }
 
     fn has_room(&self, held: &HeldRuns, due: &Due) -> bool {
@@ -203,9 +246,9 @@ impl Scheduling {
 
     /// Up to `limit` of the jobs that are `due`, in the order in which they are to begin.
     pub fn choose(&self, turns: &Turns, due: Vec<Due>, mut held: HeldRuns, limit: u32) -> Vec<Due> {
-        let mut turns = turns.clone();
         let mut waiting: BTreeMap<String, Vec<Due>> = BTreeMap::new();
-        for due in due.into_iter().filter(|due| self.only.takes(&due.tenant, &due.agent)) {
+        let is_ours = |due: &Due| self.only.takes(&due.tenant, &due.agent) && !turns.lacks_for(&due.digest);
+        for due in due.into_iter().filter(is_ours) {
             match waiting.get_mut(&due.tenant) {
                 Some(line) => line.push(due),
                 None => drop(waiting.insert(due.tenant.clone(), vec![due])),
@@ -213,6 +256,7 @@ impl Scheduling {
         }
         // The last goes first.
         waiting.values_mut().for_each(|line| line.sort_unstable_by_key(|due| std::cmp::Reverse(due.rank())));
+        let mut turns = turns.clone();
         let mut chosen = Vec::new();
         while chosen.len() < limit as usize {
             let turn =
@@ -257,9 +301,18 @@ impl Scheduler {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The agents whose jobs are left alone now.
-    pub(crate) fn held_off(&self, now_ms: i64) -> Vec<String> {
-        self.turns().held_off(now_ms)
+    /// What is left alone now.
+    pub(crate) fn left_alone(&self, now_ms: i64) -> LeftAlone {
+        self.turns().left_alone(now_ms)
+    }
+
+    pub(crate) fn lack(&self, lack: &Lack) {
+        self.turns().lack(lack);
+    }
+
+    /// The definitions whose jobs are left alone.
+    pub(crate) fn lacks(&self) -> Vec<Lack> {
+        self.turns().lacks().to_vec()
     }
 
     /// Enters in the account what was taken.
@@ -286,6 +339,7 @@ mod tests {
             kind: JobKind::Step,
             tenant: tenant.to_owned(),
             agent: "a".to_owned(),
+            digest: String::new(),
             priority,
             due_at_ms,
         }

@@ -8,6 +8,8 @@ use piton_core::{
     Agent, CallId, Command, Epoch, Event, Interrupt, Pending, Run, RunId, Status, Usage, WorkerId,
 };
 
+use crate::{Lack, Lacking};
+
 /// Why a run may advance. A job holds ids only; what is to be done follows from the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobKind {
@@ -169,9 +171,13 @@ pub struct WorkerRow {
     pub runs: u32,
     /// Whether it takes nothing new any more. Not written, only read.
     pub draining: bool,
+    /// The version of its reducer: runs of a newer one it leaves alone.
+    pub reducer: u32,
+    /// Definitions whose runs it leaves alone. Not written, only read.
+    pub lacks: Vec<Lack>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueueStats {
     /// Jobs that are due and unclaimed.
     pub due: u64,
@@ -181,6 +187,8 @@ pub struct QueueStats {
     pub oldest_ms: u64,
     /// Runs that a worker holds now.
     pub owned: u64,
+    /// Due runs that wait for a worker with something that no live one has.
+    pub lacking: Vec<Lacking>,
 }
 
 /// How many of the runs launched of late came to the same, and when.

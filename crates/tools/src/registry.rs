@@ -56,6 +56,15 @@ impl Registry {
         }
     }
 
+    /// Whether calls of `spec`, the definition that a run is pinned to, can be carried out: what an agent's file declares
+    /// and what the run does by itself always can.
+    pub fn has(&self, spec: &ToolSpec) -> bool {
+        match spec.kind {
+            ToolKind::Builtin => self.entry(&spec.name).is_some_and(|(_, tool)| tool.is_some()),
+            ToolKind::Http(_) | ToolKind::AskHuman | ToolKind::FinalAnswer => true,
+        }
+    }
+
     /// The tool of this name, if this registry has it.
     pub fn spec(&self, name: &str) -> Option<ToolSpec> {
         self.entry(name).map(|(spec, _)| spec.clone())

@@ -42,12 +42,22 @@ impl Model for ModelClient {
 /// Whatever carries out tool calls.
 #[async_trait]
 pub trait Tools: Send + Sync + std::fmt::Debug {
+    /// Whether calls of this tool can be carried out here.
+    fn has(&self, spec: &ToolSpec) -> bool {
+        let _ = spec;
+        true
+    }
+
     /// Carries out a call under `key`, the same for every attempt at it.
     async fn call(&self, spec: &ToolSpec, arguments: &str, key: CallId) -> Ended;
 }
 
 #[async_trait]
 impl Tools for Registry {
+    fn has(&self, spec: &ToolSpec) -> bool {
+        Self::has(self, spec)
+    }
+
     async fn call(&self, spec: &ToolSpec, arguments: &str, key: CallId) -> Ended {
         Self::call(self, spec, arguments, key).await
     }

@@ -71,6 +71,8 @@ impl Lease {
                 expires_at_ms: now_ms.saturating_add_unsigned(options.lease_ms),
                 runs: 0,
                 draining: false,
+                reducer: piton_core::REDUCER,
+                lacks: Vec::new(),
             };
             match deps.store.register(&row).await {
                 Ok(()) => break,

@@ -13,7 +13,8 @@ use piton_core::{
 };
 use piton_queue::Job;
 use piton_store::{
-    Claim, Clock, Commit, CommitOutcome, Error as StoreError, FullOutput, JobKind, Slots, StepEnd, Store,
+    Claim, Clock, Commit, CommitOutcome, Error as StoreError, FullOutput, JobKind, Lack, Slots, StepEnd,
+    Store,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -72,6 +73,8 @@ pub(crate) enum Interrupted {
         /// UTC milliseconds.
         not_before_ms: i64,
     },
+    #[error("this worker lacks {0}, which the run's agent needs")]
+    Lacks(String),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -157,6 +160,13 @@ impl Advance {
                 }
                 if step.has_moved() && step.commit(StepEnd::GiveBack).await.is_ok() {
                     return None;
+                }
+            }
+            Ok(Ok(Err(Interrupted::Lacks(what)))) => {
+                tracing::warn!(attempt, took_ms, what, "run left alone: it waits for a worker that has this");
+                let lack = Lack { digest: step.run.agent.clone(), what };
+                if let Err(error) = self.store.lacks(&self.worker, &lack).await {
+                    tracing::debug!(%error, "the others cannot be told yet what is lacking");
                 }
             }
             Ok(Ok(Err(Interrupted::Store(error)))) => {
@@ -245,9 +255,19 @@ impl<'a> Step<'a> {
 
     async fn advance(&mut self) -> Result<Ended, Interrupted> {
         let shared = self.shared;
-        let Some(agent) = shared.caches.agent(shared.store.as_ref(), &self.run.agent).await? else {
-            return Err(Interrupted::NoAgent(self.run.agent.to_string()));
+        let agent = match shared.caches.agent(shared.store.as_ref(), &self.run.agent).await {
+            Ok(Some(agent)) => agent,
+            Ok(None) => return Err(Interrupted::NoAgent(self.run.agent.to_string())),
+            // Another version wrote it, and knows it.
+            Err(StoreError::Corrupt(why)) => {
+                tracing::warn!(why, "an agent's definition cannot be read");
+                return Err(Interrupted::Lacks("a version of Piton that can read its definition".to_owned()));
+            }
+            Err(error) => return Err(error.into()),
         };
+        if let Some(lacking) = agent.tools.iter().find(|spec| !shared.tools.has(spec)) {
+            return Err(Interrupted::Lacks(format!("the tool {}", lacking.name)));
+        }
         self.agent = Some(Arc::clone(&agent));
         let mut asked = false;
         loop {

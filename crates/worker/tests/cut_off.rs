@@ -12,9 +12,9 @@ use piton_core::{
 };
 use piton_model::{Ask, ModelFailure, Replied};
 use piton_store::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness, RunFilter, RunPage, RunRow,
-    Standing, Store, Verdict, WorkerRow,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lack, Lane,
+    Launch, Launched, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness, RunFilter, RunPage,
+    RunRow, Standing, Store, Verdict, WorkerRow,
 };
 use piton_testkit::memory::{Memory, MemoryStore};
 use piton_testkit::{deadline, until};
@@ -89,6 +89,7 @@ but_for_commits! {
     hand_back_all_but(worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error>;
     peers(me: &WorkerId) -> Result<Vec<Peer>, Error>;
     recover(lost: &LostWorker) -> Result<u64, Error>;
+    lacks(worker: &WorkerId, lack: &Lack) -> Result<(), Error>;
     retire(worker: &WorkerId) -> Result<(), Error>;
     sweep() -> Result<u64, Error>;
     clock_set_back() -> Result<u64, Error>;

@@ -156,6 +156,16 @@ impl World {
     }
 
     fn worker(&self) -> Running {
+        self.worker_of(Arc::clone(&self.store), Arc::clone(&self.tools))
+    }
+
+    /// Another process's way to the database.
+    async fn elsewhere(&self) -> Arc<SqliteStore> {
+        let url = format!("sqlite://{}", self.store.path().display());
+        Arc::new(SqliteStore::open(&url, SqliteOptions::default(), Clock::system()).await.expect("a store"))
+    }
+
+    fn worker_of(&self, store: Arc<SqliteStore>, tools: Arc<Registry>) -> Running {
         let model = ModelClient::new(ModelConfig {
             api: Api::Auto,
             base_url: self.model.base_url(),
@@ -167,10 +177,10 @@ impl World {
         })
         .expect("a model client");
         let deps = Deps {
-            store: Arc::clone(&self.store) as Arc<dyn Store>,
-            lock_dir: Some(self.store.lock_dir().to_owned()),
+            lock_dir: Some(store.lock_dir().to_owned()),
+            store: store as Arc<dyn Store>,
             model: Arc::new(model),
-            tools: Arc::clone(&self.tools) as Arc<dyn Tools>,
+            tools: tools as Arc<dyn Tools>,
             clock: Clock::system(),
             steps: tokio::runtime::Handle::current(),
         };
@@ -634,4 +644,63 @@ async fn two_workers_share_many_runs_and_each_payment_is_made_once() {
     one.stop().await;
     two.stop().await;
     world.check().await;
+}
+
+#[tokio::test]
+async fn a_run_whose_tool_a_worker_lacks_is_left_to_one_that_has_it() {
+    let mut world = World::new().await;
+    world.model.script("both", [Say::call("weigh", json!({})), Say::answer("heavy")]);
+    world.model.script("one", [sum(1, 2), Say::answer("3")]);
+    let usual = world.agent.clone();
+    let answer = world.tools.spec("final_answer").expect("a known tool");
+    world.agent.tools = vec![spec("weigh", EffectClass::Pure), answer];
+    let both = world.launch("[both] weigh it").await;
+    world.agent = usual;
+    let old = world.worker();
+    let mut rings = world.store.bell().events();
+    let told = async {
+        loop {
+            let lacking = world.store.queue().await.expect("stats").lacking;
+            if let Some(lacking) = lacking.into_iter().next() {
+                return lacking;
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(100), rings.heard()).await;
+        }
+    };
+    let lacking = tokio::time::timeout(deadline(), told).await.expect("it shows what is lacking");
+    assert_eq!((lacking.what.as_str(), lacking.runs), ("the tool weigh", 1));
+    // The worker goes on with what it can do, and the run waits as if it had never been taken.
+    let one = world.launch("[one] add up").await;
+    world.until(one, Status::Complete).await;
+    let row = world.store.run(both).await.expect("read").expect("the run");
+    assert_eq!((row.owner, row.attempt, row.epoch.0), (None, 0, 1));
+    assert_eq!(world.kinds(both).await, ["launched"]);
+
+    let mut tools = Registry::new(RegistryOptions::default());
+    tools.add(Arc::new(Weigh));
+    let new = world.worker_of(world.elsewhere().await, Arc::new(tools));
+    let row = world.until(both, Status::Complete).await;
+    assert_eq!(row.run.final_answer.as_deref(), Some("heavy"));
+    assert_eq!(world.store.queue().await.expect("stats").lacking, []);
+    new.stop().await;
+    old.stop().await;
+    world.check().await;
+}
+
+#[derive(Debug)]
+struct Weigh;
+
+#[async_trait]
+impl Tool for Weigh {
+    fn spec(&self) -> ToolSpec {
+        spec("weigh", EffectClass::Pure)
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn call(&self, _input: ToolInput<'_>) -> Result<Value, ToolError> {
+        Ok(json!("12 kg"))
+    }
 }

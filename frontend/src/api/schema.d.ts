@@ -667,6 +667,14 @@ export interface components {
             msg: string;
             type: string;
         };
+        /** @description Runs that no live worker can advance. */
+        Lacking: {
+            agent: string;
+            /** Format: int64 */
+            runs: number;
+            /** @description What a worker would have to have, in words: `the tool weigh`. */
+            what: string;
+        };
         /** @description What to launch. */
         Launch: {
             /** @description The agent's name; without it the default agent. */
@@ -865,6 +873,8 @@ export interface components {
              * @description Jobs that wait for a worker.
              */
             due: number;
+            /** @description Of those that are due: which wait for a worker with something that no live one has. */
+            lacking: components["schemas"]["Lacking"][];
             /**
              * Format: int64
              * @description Jobs for later.
@@ -1059,6 +1069,8 @@ export interface components {
             draining: boolean;
             host: string;
             id: string;
+            /** @description What it lacks for runs that it was given and leaves alone since, in words: `the tool weigh`. */
+            lacks: string[];
             lease_expires_at: components["schemas"]["Time"];
             /** Format: int32 */
             pid: number;

@@ -5,6 +5,7 @@ type Schemas = components['schemas'];
 
 export type Agent = Schemas['Agent'];
 export type InboxItem = Schemas['InboxItem'];
+export type Lacking = Schemas['Lacking'];
 export type Limits = Schemas['Limits'];
 export type LostAttempt = Schemas['LostAttempt'];
 export type Question = Schemas['Question'];

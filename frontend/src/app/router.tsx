@@ -57,11 +57,12 @@ const runs = createRoute({
   component: RunsPage,
   validateSearch: (
     search: Record<string, unknown>,
-  ): { status?: string; q?: string; agent?: string; owner?: string } =>
+  ): { status?: string; q?: string; agent?: string; tenant?: string; owner?: string } =>
     present({
       status: text(search['status']),
       q: text(search['q']),
       agent: text(search['agent']),
+      tenant: text(search['tenant']),
       owner: text(search['owner']),
     }) as object,
 });

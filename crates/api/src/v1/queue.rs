@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use piton_store::QueueStats;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,6 +19,17 @@ pub(crate) struct Queue {
     oldest_ms: u64,
     /// Runs that a worker holds now.
     owned: u64,
+    /// Of those that are due: which wait for a worker with something that no live one has.
+    lacking: Vec<Lacking>,
+}
+
+/// Runs that no live worker can advance.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Lacking {
+    agent: String,
+    /// What a worker would have to have, in words: `the tool weigh`.
+    what: String,
+    runs: u64,
 }
 
 /// Show the queue's depth
@@ -30,7 +42,10 @@ pub(crate) struct Queue {
 )]
 pub(crate) async fn queue(State(api): Shared) -> Result<Json<Queue>, Problem> {
     let stats = api.store.queue().await?;
-    Ok(Json(Queue { due: stats.due, later: stats.later, oldest_ms: stats.oldest_ms, owned: stats.owned }))
+    let QueueStats { due, later, oldest_ms, owned, lacking } = stats;
+    let lacking = lacking.into_iter();
+    let lacking = lacking.map(|piton_store::Lacking { agent, what, runs }| Lacking { agent, what, runs });
+    Ok(Json(Queue { due, later, oldest_ms, owned, lacking: lacking.collect() }))
 }
 
 #[cfg(test)]
@@ -44,10 +59,10 @@ mod tests {
         let world = World::new().await;
         let run = world.launch("one").await;
         world.clock.advance(250);
-        let due = json!({ "due": 1, "later": 0, "oldest_ms": 250, "owned": 0 });
+        let due = json!({ "due": 1, "later": 0, "oldest_ms": 250, "owned": 0, "lacking": [] });
         assert_eq!(world.get("/v1/queue").await.expect(200), due);
         world.claim(run).await;
-        let owned = json!({ "due": 0, "later": 0, "oldest_ms": 0, "owned": 1 });
+        let owned = json!({ "due": 0, "later": 0, "oldest_ms": 0, "owned": 1, "lacking": [] });
         assert_eq!(world.get("/v1/queue").await.expect(200), owned);
     }
 }

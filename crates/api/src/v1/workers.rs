@@ -1,5 +1,7 @@
 //! `GET /v1/workers`: who carries runs out.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use piton_store::WorkerRow;
@@ -31,6 +33,8 @@ pub(crate) struct Worker {
     alive: bool,
     /// Whether it was asked to finish its steps, take nothing new and end.
     draining: bool,
+    /// What it lacks for runs that it was given and leaves alone since, in words: `the tool weigh`.
+    lacks: Vec<String>,
 }
 
 /// List workers: those with a lease, and those that lost theirs in the last minute
@@ -49,6 +53,8 @@ pub(crate) async fn workers(State(api): Shared) -> Result<Json<Workers>, Problem
 
 impl Worker {
     pub(super) fn new(row: WorkerRow, now_ms: i64) -> Self {
+        let lacks: BTreeSet<String> = row.lacks.into_iter().map(|lack| lack.what).collect();
+        let lacks = lacks.into_iter().collect();
         Self {
             id: row.id.to_string(),
             host: row.host,
@@ -60,6 +66,7 @@ impl Worker {
             lease_expires_at: Time(row.expires_at_ms),
             alive: row.expires_at_ms > now_ms,
             draining: row.draining,
+            lacks,
         }
     }
 }
@@ -79,7 +86,7 @@ mod tests {
         let mut expected = json!({ "workers": [{
             "id": "by-hand", "host": "here", "pid": 1, "version": "0.1.0", "concurrency": 1, "runs": 1,
             "started_at": "2026-01-01T00:00:00.000Z", "lease_expires_at": "2026-01-01T00:01:00.000Z", "alive": true,
-            "draining": false,
+            "draining": false, "lacks": [],
         }] });
         assert_eq!(world.get("/v1/workers").await.expect(200), expected);
         assert_eq!(world.shown(run).await["owner"], "by-hand");

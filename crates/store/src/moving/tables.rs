@@ -134,7 +134,7 @@ pub(crate) static TABLES: [&Table; 6] = [
     &Table {
         name: "jobs",
         columns: columns![
-            run Id, kind Text, tenant Text, agent Text, priority Small, due_at Number, enqueued_at Number,
+            run Id, kind Text, tenant Text, agent Text, priority Small, needs Text, due_at Number, enqueued_at Number,
         ],
         key: 1,
         unique: "run",

@@ -34,17 +34,17 @@ const WRITE: &str = "\
       WHERE r.id = g.run AND r.owner = g.worker AND r.epoch = g.epoch AND r.version = g.base \
       AND (r.commit_epoch <> g.epoch OR r.commit_ordinal < g.ordinal) AND r.suspect IS NULL \
       RETURNING r.id, r.owner IS NOT NULL AS kept, g.is_whole, g.ends, g.is_runnable, r.tenant, r.agent_name, \
-                r.priority), \
+                r.priority, r.reducer || ':' || r.agent_digest AS needs), \
     appended AS (INSERT INTO events (run, seq, at, type, v, body, epoch) \
       SELECT e.run, e.seq, $15, e.type, $16, e.body, e.epoch \
       FROM unnest($17::uuid[], $18::bigint[], $19::text[], $20::text[], $23::bigint[]) AS e (run, seq, type, body, epoch) \
       JOIN moved ON moved.id = e.run), \
     done AS (DELETE FROM jobs USING moved \
       WHERE jobs.run = moved.id AND moved.ends AND (moved.kept OR NOT moved.is_runnable)), \
-    goes_on AS (INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
-      SELECT id, 'step', tenant, agent_name, priority, $15, $15 FROM moved \
+    goes_on AS (INSERT INTO jobs (run, kind, tenant, agent, priority, needs, due_at, enqueued_at) \
+      SELECT id, 'step', tenant, agent_name, priority, needs, $15, $15 FROM moved \
       WHERE ends AND is_runnable AND NOT kept \
-      ON CONFLICT (run) DO UPDATE SET due_at = least(jobs.due_at, excluded.due_at)), \
+      ON CONFLICT (run) DO UPDATE SET due_at = least(jobs.due_at, excluded.due_at), needs = excluded.needs), \
     cleared AS (UPDATE lost_attempts SET suspected = false FROM moved \
       WHERE lost_attempts.run = moved.id AND moved.is_whole AND NOT moved.kept AND lost_attempts.suspected) \
     SELECT id, kept FROM moved";
@@ -66,7 +66,7 @@ pub(super) async fn write(
     let Some(scheduler) = commits.first().map(|first| &first.scheduler) else {
         return Ok((Written::new(), Ring::Events));
     };
-    let is_plain = scheduler.scheduling.only.is_any() && scheduler.held_off(now_ms).is_empty();
+    let is_plain = scheduler.scheduling.only.is_any() && scheduler.left_alone(now_ms).is_nothing();
     let others_wait =
         if is_plain { None } else { Some(due::count(conn, scheduler, Lane::Common, now_ms, 1).await? > 0) };
     let all = || commits.iter().map(|write| &write.commit);

@@ -7,28 +7,31 @@ use tokio_postgres::types::ToSql;
 use super::conn::Conn;
 use super::fault::Fault;
 use super::rows::{run_id, small};
-use crate::scheduling::{Chosen, DUE_MAX, LINES_MAX, Line, Scheduler};
+use crate::scheduling::{Chosen, DUE_MAX, LINES_MAX, LeftAlone, Line, Scheduler};
 use crate::{Due, HeldRuns, JobKind, Lane};
 
 /// Whoever takes runs that are counted holds this advisory lock till its transaction ends: "PITM".
 const LIMITS: i64 = 0x5049_544D;
 
-/// The lines after $1, $2, $3, up to $4 of them. It goes along the index from one to the next, however many jobs are in
+/// The lines after $1, $2, $3, $11, up to $4 of them. It goes along the index from one to the next, however many jobs are in
 /// between.
 macro_rules! lines {
     ($then:literal) => {
         concat!(
             "WITH RECURSIVE line AS ( \
-               (SELECT tenant, agent, priority FROM jobs WHERE (tenant, agent, priority) > ($1, $2, $3) \
-                ORDER BY tenant, agent, priority LIMIT 1) \
+               (SELECT tenant, agent, priority, needs FROM jobs \
+                WHERE (tenant, agent, priority, needs) > ($1, $2, $3, $11) \
+                ORDER BY tenant, agent, priority, needs LIMIT 1) \
                UNION ALL \
-               SELECT next.tenant, next.agent, next.priority FROM line CROSS JOIN LATERAL \
-                 (SELECT j.tenant, j.agent, j.priority FROM jobs j \
-                  WHERE (j.tenant, j.agent, j.priority) > (line.tenant, line.agent, line.priority) \
-                  ORDER BY j.tenant, j.agent, j.priority LIMIT 1) next), \
+               SELECT next.* FROM line CROSS JOIN LATERAL \
+                 (SELECT j.tenant, j.agent, j.priority, j.needs FROM jobs j \
+                  WHERE (j.tenant, j.agent, j.priority, j.needs) > (line.tenant, line.agent, line.priority, line.needs) \
+                  ORDER BY j.tenant, j.agent, j.priority, j.needs LIMIT 1) next), \
              walked AS MATERIALIZED (SELECT * FROM line LIMIT $4), \
              looked AS MATERIALIZED (SELECT * FROM walked WHERE (cardinality($5::text[]) = 0 OR tenant = ANY($5)) \
-               AND (cardinality($6::text[]) = 0 OR agent = ANY($6) OR agent = '') AND NOT agent = ANY($7)) ",
+               AND (cardinality($6::text[]) = 0 OR agent = ANY($6) OR agent = '') AND NOT agent = ANY($7) \
+               AND NOT split_part(needs, ':', 2) = ANY($12) \
+               AND coalesce(nullif(split_part(needs, ':', 1), '')::bigint, 0) <= $9) ",
             $then
         )
     };
@@ -40,13 +43,14 @@ macro_rules! in_line {
         concat!(
             lines!(
                 "SELECT (SELECT count(*) FROM walked), last.*, due.* FROM \
-                 (SELECT tenant, agent, priority FROM walked ORDER BY tenant DESC, agent DESC, priority DESC LIMIT 1) last \
+                 (SELECT tenant, agent, priority, needs FROM walked \
+                  ORDER BY tenant DESC, agent DESC, priority DESC, needs DESC LIMIT 1) last \
                  LEFT JOIN (SELECT due.* FROM looked CROSS JOIN LATERAL \
-                   (SELECT j.run, j.kind, r.tenant AS of_tenant, r.agent_name, r.priority AS at_priority, j.due_at \
+                   (SELECT j.run, j.kind, r.tenant AS of_tenant, r.agent_name, r.agent_digest, r.priority AS at_priority, j.due_at \
                     FROM jobs j JOIN runs r ON r.id = j.run WHERE j.tenant = looked.tenant AND j.agent = looked.agent \
-                    AND j.priority = looked.priority AND j.due_at <= $8 AND r.owner IS NULL AND r.reducer <= $9 \
-                    AND r.suspect IS NULL ORDER BY j.due_at, j.run \
-                    LIMIT least($10, greatest(4, $11 / (SELECT greatest(count(*), 1) FROM looked)))"
+                    AND j.priority = looked.priority AND j.needs = looked.needs AND j.due_at <= $8 AND r.owner IS NULL \
+                    AND r.reducer <= $9 AND r.suspect IS NULL ORDER BY j.due_at, j.run \
+                    LIMIT least($10, greatest(4, $13 / (SELECT greatest(count(*), 1) FROM looked)))"
             ),
             $lock,
             ") due) due ON true"
@@ -57,7 +61,7 @@ macro_rules! in_line {
 macro_rules! apart {
     ($lock:literal) => {
         concat!(
-            "SELECT j.run, j.kind, r.tenant, r.agent_name, r.priority, j.due_at FROM runs r JOIN jobs j ON j.run = r.id \
+            "SELECT j.run, j.kind, r.tenant, r.agent_name, r.agent_digest, r.priority, j.due_at FROM runs r JOIN jobs j ON j.run = r.id \
              WHERE r.suspect IS NOT NULL AND j.due_at <= $1 AND r.owner IS NULL AND r.reducer <= $2 \
              ORDER BY j.due_at, j.run LIMIT $3",
             $lock
@@ -76,27 +80,32 @@ pub(super) async fn count(
     let only = &scheduler.scheduling.only;
     if lane == Lane::Apart {
         let due = apart(conn, now_ms, false).await?;
-        let due = due.iter().filter(|due| only.takes(&due.tenant, &due.agent)).count();
+        let turns = scheduler.turns().clone();
+        let is_ours = |due: &&Due| only.takes(&due.tenant, &due.agent) && !turns.lacks_for(&due.digest);
+        let due = due.iter().filter(is_ours).count();
         return Ok(u32::try_from(due).unwrap_or(u32::MAX).min(limit));
     }
-    let held_off = scheduler.held_off(now_ms);
+    let left_alone = scheduler.left_alone(now_ms);
     // Where anything goes, all lines are as one.
-    let row = if only.is_any() && held_off.is_empty() {
+    let row = if only.is_any() && left_alone.is_nothing() {
         let sql = "SELECT count(*) FROM (SELECT FROM jobs j JOIN runs r ON r.id = j.run WHERE j.due_at <= $1 \
                    AND r.owner IS NULL AND r.reducer <= $2 AND r.suspect IS NULL LIMIT $3) due";
         conn.first(sql, &[&now_ms, &i64::from(REDUCER), &i64::from(limit)]).await?
     } else {
         let sql = lines!(
             "SELECT count(*) FROM (SELECT FROM looked CROSS JOIN LATERAL (SELECT FROM jobs j JOIN runs r ON r.id = j.run \
-             WHERE j.tenant = looked.tenant AND j.agent = looked.agent AND j.priority = looked.priority \
+             WHERE j.tenant = looked.tenant AND j.agent = looked.agent AND j.priority = looked.priority AND j.needs = looked.needs \
              AND j.due_at <= $8 AND r.owner IS NULL AND r.reducer <= $9 AND r.suspect IS NULL \
              AND (cardinality($6::text[]) = 0 OR r.agent_name = ANY($6)) LIMIT $10) due LIMIT $10) due"
         );
-        let Line { tenant, agent, priority } = Line::first();
+        let Line { tenant, agent, priority, needs } = Line::first();
+        let LeftAlone { agents: held_off, digests } = left_alone;
         let (tenants, agents) = only_names(scheduler);
         let (all, reducer, limit) = (i64::MAX, i64::from(REDUCER), i64::from(limit));
-        let params: [&(dyn ToSql + Sync); 10] =
-            [&tenant, &agent, &priority, &all, &tenants, &agents, &held_off, &now_ms, &reducer, &limit];
+        let params: [&(dyn ToSql + Sync); 12] = [
+            &tenant, &agent, &priority, &all, &tenants, &agents, &held_off, &now_ms, &reducer, &limit,
+            &needs, &digests,
+        ];
         conn.first(sql, &params).await?
     };
     Ok(row.map_or(0, |row| small(row.get(0))))
@@ -145,15 +154,15 @@ async fn in_lines(
     limit: u32,
     locked: bool,
 ) -> Result<(Vec<Due>, Option<Line>), Fault> {
-    let Line { tenant, agent, priority } = after.cloned().unwrap_or_else(Line::first);
+    let Line { tenant, agent, priority, needs } = after.cloned().unwrap_or_else(Line::first);
     let (tenants, agents) = only_names(scheduler);
     let lines_max = i64::try_from(LINES_MAX).unwrap_or(i64::MAX);
     let due_max = i64::try_from(DUE_MAX).unwrap_or(i64::MAX);
     let (reducer, limit) = (i64::from(REDUCER), i64::from(limit));
-    let held_off = scheduler.held_off(now_ms);
-    let params: [&(dyn ToSql + Sync); 11] = [
+    let LeftAlone { agents: held_off, digests } = scheduler.left_alone(now_ms);
+    let params: [&(dyn ToSql + Sync); 13] = [
         &tenant, &agent, &priority, &lines_max, &tenants, &agents, &held_off, &now_ms, &reducer, &limit,
-        &due_max,
+        &needs, &digests, &due_max,
     ];
     let sql = if locked { in_line!(" FOR UPDATE SKIP LOCKED") } else { in_line!("") };
     let rows = conn.query(sql, &params).await?;
@@ -161,9 +170,10 @@ async fn in_lines(
         tenant: row.get(1),
         agent: row.get(2),
         priority: row.get(3),
+        needs: row.get(4),
     });
-    let found = rows.iter().filter(|row| row.get::<_, Option<&str>>(5).is_some());
-    Ok((found.map(|row| due_row(row, 4)).collect(), after))
+    let found = rows.iter().filter(|row| row.get::<_, Option<&str>>(6).is_some());
+    Ok((found.map(|row| due_row(row, 5)).collect(), after))
 }
 
 async fn apart(conn: &Conn, now_ms: i64, locked: bool) -> Result<Vec<Due>, Fault> {
@@ -179,8 +189,9 @@ fn due_row(row: &Row, first: usize) -> Due {
         kind: JobKind::parse(row.get(first + 1)),
         tenant: row.get(first + 2),
         agent: row.get(first + 3),
-        priority: row.get(first + 4),
-        due_at_ms: row.get(first + 5),
+        digest: row.get(first + 4),
+        priority: row.get(first + 5),
+        due_at_ms: row.get(first + 6),
     }
 }
 

@@ -50,8 +50,9 @@ use crate::moving::{REFUSAL, Stage};
 use crate::scheduling::Scheduler;
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
-    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Meter, Pace, Peer, Places, QueueStats, Readiness,
-    RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Synchronous, Tally, Verdict, WorkerRow, lock,
+    Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Meter, Pace, Peer, Places, QueueStats,
+    Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Synchronous, Tally, Verdict,
+    WorkerRow, lock,
 };
 
 #[derive(Debug, Clone)]
@@ -231,7 +232,8 @@ impl Store for PostgresStore {
     }
 
     async fn register(&self, worker: &WorkerRow) -> Result<(), Error> {
-        self.writer.write(worker::Register(worker.clone())).await
+        let lacks = self.scheduler.lacks();
+        self.writer.write(worker::Register(WorkerRow { lacks, ..worker.clone() })).await
     }
 
     async fn renew(&self, worker: &WorkerId, expires_at_ms: i64) -> Result<bool, Error> {
@@ -290,6 +292,12 @@ impl Store for PostgresStore {
 
     fn hold_off(&self, agent: &str, until_ms: i64) {
         self.scheduler.turns().hold_off(agent, until_ms);
+    }
+
+    async fn lacks(&self, worker: &WorkerId, lack: &Lack) -> Result<(), Error> {
+        self.scheduler.lack(lack);
+        let lacks = self.scheduler.lacks();
+        self.writer.write(worker::Lacks { worker: worker.clone(), lacks }).await
     }
 
     async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error> {

@@ -6,9 +6,10 @@ use super::tls::Address;
 use crate::Error;
 
 /// What makes a schema out of the one before; the schema's number is its place here, from 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/postgres/0001_runs.sql"),
     include_str!("../../migrations/postgres/0002_moves_and_turns.sql"),
+    include_str!("../../migrations/postgres/0003_needs.sql"),
 ];
 /// Whoever migrates holds this advisory lock: "PITN".
 const LOCK: i64 = 0x5049_544E;

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::conn::Conn;
 use super::fault::Fault;
 use super::rows::{epoch, label_pairs, run_columns, run_id, run_row, small, unsigned};
-use crate::{InboxItem, LostAttempt, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
+use crate::skew::{self, JobsOf};
+use crate::{InboxItem, LostAttempt, Needs, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
 
 /// Rows of one page.
 const PAGE_MAX: u32 = 1000;
@@ -85,7 +86,7 @@ macro_rules! workers {
     ($which:literal) => {
         concat!(
             "SELECT id, host, pid, concurrency, version, started_at, lease_ms, expires_at, \
-             (SELECT count(*) FROM runs WHERE owner = workers.id), draining FROM workers ",
+             (SELECT count(*) FROM runs WHERE owner = workers.id), draining, reducer, lacks FROM workers ",
             $which
         )
     };
@@ -119,6 +120,9 @@ fn worker_row(row: &Row) -> WorkerRow {
         expires_at_ms: row.get(7),
         runs: small(row.get(8)),
         draining: row.get(9),
+        reducer: small(row.get(10)),
+        // What another version wrote there is for it to know.
+        lacks: serde_json::from_str(row.get(11)).unwrap_or_default(),
     }
 }
 
@@ -128,17 +132,19 @@ pub(super) async fn is_draining(conn: &Conn, worker: &WorkerId) -> Result<bool, 
 }
 
 pub(super) async fn queue(conn: &Conn, now_ms: i64) -> Result<QueueStats, Fault> {
-    let sql = "SELECT (SELECT count(*) FROM jobs WHERE due_at <= $1), (SELECT count(*) FROM jobs WHERE due_at > $1), \
-               (SELECT min(due_at) FROM jobs WHERE due_at <= $1), \
-               (SELECT count(*) FROM runs WHERE owner IS NOT NULL)";
-    let Some(row) = conn.first(sql, &[&now_ms]).await? else { return Ok(QueueStats::default()) };
-    let oldest: Option<i64> = row.get(2);
-    Ok(QueueStats {
-        due: unsigned(row.get(0)),
-        later: unsigned(row.get(1)),
-        oldest_ms: oldest.map_or(0, |due| unsigned(now_ms - due)),
-        owned: unsigned(row.get(3)),
-    })
+    let lines = "SELECT agent, needs, count(*) FILTER (WHERE due_at <= $1), count(*) FILTER (WHERE due_at > $1), \
+                 min(due_at) FROM jobs GROUP BY agent, needs";
+    let rows = conn.query(lines, &[&now_ms]).await?;
+    let lines = rows.iter().map(|row| JobsOf {
+        agent: row.get(0),
+        needs: Needs::parse(row.get(1)),
+        due: unsigned(row.get(2)),
+        later: unsigned(row.get(3)),
+        oldest_at_ms: row.get(4),
+    });
+    let owned = conn.first("SELECT count(*) FROM runs WHERE owner IS NOT NULL", &[]).await?;
+    let owned = owned.map_or(0, |row| unsigned(row.get(0)));
+    Ok(QueueStats::of(lines, owned, &workers(conn, now_ms).await?, now_ms))
 }
 
 pub(super) async fn tally(conn: &Conn, since_ms: i64, limit: u32) -> Result<Vec<Tally>, Fault> {
@@ -163,9 +169,7 @@ pub(super) async fn waiting(conn: &Conn, limit: u64) -> Result<u64, Fault> {
 
 pub(super) async fn agent(conn: &Conn, digest: &AgentDigest) -> Result<Option<Agent>, Fault> {
     let row = conn.first("SELECT definition FROM agents WHERE digest = $1", &[&digest.as_str()]).await?;
-    row.map(|row| serde_json::from_str(row.get(0)))
-        .transpose()
-        .map_err(|error| Fault::Corrupt(format!("agent {digest}: {error}")))
+    row.map(|row| skew::definition(digest, row.get(0))).transpose().map_err(Fault::Corrupt)
 }
 
 pub(super) async fn lost_attempts(conn: &Conn, run: RunId) -> Result<Vec<LostAttempt>, Fault> {

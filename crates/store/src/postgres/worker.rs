@@ -8,11 +8,11 @@ use super::rows::signed;
 use super::writer::{Transact, Written};
 use crate::bell::Ring;
 use crate::launching::KEY_LIFE_MS;
-use crate::{LostWorker, WorkerRow};
+use crate::{Lack, LostWorker, WorkerRow};
 
 /// Gives each run a job that is owed one; `$1` is now.
-pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
-                                       SELECT id, 'step', tenant, agent_name, priority, $1, $1 FROM runs \
+pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, agent, priority, needs, due_at, enqueued_at) \
+                                       SELECT id, 'step', tenant, agent_name, priority, reducer || ':' || agent_digest, $1, $1 FROM runs \
                                        WHERE status IN ('running', 'cancelling') AND owner IS NULL \
                                        AND NOT EXISTS (SELECT FROM jobs WHERE jobs.run = runs.id) ON CONFLICT DO NOTHING";
 /// What became of an owner that has no row.
@@ -27,8 +27,8 @@ impl Transact for Register {
         Box::pin(async move {
             let worker = &self.0;
             conn.execute(
-                "INSERT INTO workers (id, host, pid, concurrency, version, started_at, lease_ms, expires_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+                "INSERT INTO workers (id, host, pid, concurrency, version, started_at, lease_ms, expires_at, \
+                 reducer, lacks) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
                 &[
                     &worker.id.as_str(),
                     &worker.host,
@@ -38,6 +38,8 @@ impl Transact for Register {
                     &worker.started_at_ms,
                     &signed(worker.lease_ms),
                     &worker.expires_at_ms,
+                    &i64::from(worker.reducer),
+                    &lacks_text(&worker.lacks)?,
                 ],
             )
             .await?;
@@ -68,6 +70,29 @@ impl Transact for Drain {
             Ok((conn.execute(drain, &[&self.0.as_str()]).await? == 1, None))
         })
     }
+}
+
+/// Lets it be seen what a worker lacks.
+pub(super) struct Lacks {
+    pub(super) worker: WorkerId,
+    pub(super) lacks: Vec<Lack>,
+}
+
+impl Transact for Lacks {
+    type Out = ();
+
+    fn run<'a>(&'a self, conn: &'a Conn, _now_ms: i64) -> Written<'a, ()> {
+        Box::pin(async move {
+            let lacks = lacks_text(&self.lacks)?;
+            let write = "UPDATE workers SET lacks = $1 WHERE id = $2";
+            conn.execute(write, &[&lacks, &self.worker.as_str()]).await?;
+            Ok(((), None))
+        })
+    }
+}
+
+fn lacks_text(lacks: &[Lack]) -> Result<String, Fault> {
+    serde_json::to_string(lacks).map_err(Fault::corrupt)
 }
 
 /// Ends the ownership of a dead worker, if its row is still as it was when it looked dead.
@@ -129,10 +154,10 @@ pub(super) async fn free(conn: &Conn, worker: &str, now_ms: i64, death: Option<&
         .await?;
     }
     conn.execute(
-        "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
-         SELECT id, 'step', tenant, agent_name, priority, $2, $2 FROM runs \
+        "INSERT INTO jobs (run, kind, tenant, agent, priority, needs, due_at, enqueued_at) \
+         SELECT id, 'step', tenant, agent_name, priority, reducer || ':' || agent_digest, $2, $2 FROM runs \
          WHERE owner = $1 AND status IN ('running', 'cancelling') ORDER BY id \
-         ON CONFLICT (run) DO UPDATE SET due_at = least(jobs.due_at, excluded.due_at)",
+         ON CONFLICT (run) DO UPDATE SET due_at = least(jobs.due_at, excluded.due_at), needs = excluded.needs",
         &[&worker, &now_ms],
     )
     .await?;

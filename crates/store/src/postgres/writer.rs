@@ -172,6 +172,13 @@ struct Broken {
     is_common: bool,
 }
 
+/// What is left of a group whose commits were written, and how it is to be written.
+enum Rest {
+    None,
+    Together,
+    Apart,
+}
+
 /// Takes out of `waiting` the first for each run: members of a group do not see one another's writes in any order.
 fn one_for_each_run(waiting: &mut Vec<Box<dyn Member>>) -> Vec<Box<dyn Member>> {
     let mut runs = HashSet::new();
@@ -183,11 +190,18 @@ impl Turn {
         let mut next = Vec::new();
         while !next.is_empty() || waiting.recv_many(&mut next, GROUP_MAX).await > 0 {
             let mut group = one_for_each_run(&mut next);
-            if let Err(fault) = self.write_commits(&mut group).await {
-                self.refuse(&mut group, fault);
-            }
-            if group.is_empty() {
-                continue;
+            match self.write_commits(&mut group).await {
+                Ok(Rest::None) => continue,
+                Ok(Rest::Together) => {}
+                // A lock that one of them waits for in vain is not to be waited for once more by all.
+                Ok(Rest::Apart) => {
+                    self.write_each(group).await;
+                    continue;
+                }
+                Err(fault) => {
+                    self.refuse(&mut group, fault);
+                    continue;
+                }
             }
             let Err(broken) = self.write(&mut group).await else { continue };
             if broken.is_common {
@@ -232,10 +246,10 @@ impl Turn {
     ///
     /// # Errors
     /// Where no member is to blame. None of them was told of then.
-    async fn write_commits(&mut self, group: &mut Vec<Box<dyn Member>>) -> Result<(), Fault> {
+    async fn write_commits(&mut self, group: &mut Vec<Box<dyn Member>>) -> Result<Rest, Fault> {
         let commits: Vec<_> = group.iter().filter_map(|member| member.as_commit()).collect();
         if commits.is_empty() {
-            return Ok(());
+            return Ok(Rest::Together);
         }
         let conn = self.connection().await?;
         let now_ms = self.terms.clock.now_ms();
@@ -245,10 +259,10 @@ impl Turn {
             // One member's error is not its neighbours': each is tried by itself.
             Ok(Ok(Err(fault))) if fault.is_of_the_statement() => {
                 self.conn = Some(conn);
-                return Ok(());
+                return Ok(Rest::Apart);
             }
             Ok(Ok(Err(fault))) => return Err(fault),
-            Ok(Err(_)) => return Ok(()),
+            Ok(Err(_)) => return Ok(Rest::Apart),
             Err(_) => return Err(Fault::NotNow("PostgreSQL does not answer".to_owned())),
         };
         self.conn = Some(conn);
@@ -264,7 +278,7 @@ impl Turn {
             done.into_iter().for_each(Member::done);
             self.terms.notifier.ring(ring);
         }
-        Ok(())
+        Ok(if group.is_empty() { Rest::None } else { Rest::Together })
     }
 
     async fn connection(&mut self) -> Result<Conn, Fault> {

@@ -8,32 +8,38 @@ use super::rows::{collect, run_id, text};
 use crate::scheduling::{Chosen, LINES_MAX, Line, Scheduler, due_per_line};
 use crate::{Due, HeldRuns, JobKind, Lane};
 
-/// The line after another: the next priority, else the next agent, else the next tenant. Each is one seek, however many
-/// jobs are in between; a comparison of all three at once would walk through them.
+/// The line after another: what the next needs, else the next priority, agent or tenant. Each is one seek, however many
+/// jobs are in between; a comparison of all at once would walk through them.
 pub(super) const NEXT_LINE: &str = "\
-    SELECT * FROM (SELECT tenant, agent, priority FROM jobs \
-                   WHERE tenant = ?1 AND agent = ?2 AND priority > ?3 ORDER BY priority LIMIT 1) \
+    SELECT * FROM (SELECT tenant, agent, priority, needs FROM jobs \
+                   WHERE tenant = ?1 AND agent = ?2 AND priority = ?3 AND needs > ?4 ORDER BY needs LIMIT 1) \
     UNION ALL \
-    SELECT * FROM (SELECT tenant, agent, priority FROM jobs \
-                   WHERE tenant = ?1 AND agent > ?2 ORDER BY agent, priority LIMIT 1) \
+    SELECT * FROM (SELECT tenant, agent, priority, needs FROM jobs \
+                   WHERE tenant = ?1 AND agent = ?2 AND priority > ?3 ORDER BY priority, needs LIMIT 1) \
     UNION ALL \
-    SELECT * FROM (SELECT tenant, agent, priority FROM jobs \
-                   WHERE tenant > ?1 ORDER BY tenant, agent, priority LIMIT 1) \
+    SELECT * FROM (SELECT tenant, agent, priority, needs FROM jobs \
+                   WHERE tenant = ?1 AND agent > ?2 ORDER BY agent, priority, needs LIMIT 1) \
+    UNION ALL \
+    SELECT * FROM (SELECT tenant, agent, priority, needs FROM jobs \
+                   WHERE tenant > ?1 ORDER BY tenant, agent, priority, needs LIMIT 1) \
     LIMIT 1";
 
 /// The first line, and whether it is the only one: most often it is.
 pub(super) const FIRST_LINE: &str = "\
-    SELECT first.tenant, first.agent, first.priority, \
-           first.tenant = last.tenant AND first.agent = last.agent AND first.priority = last.priority \
-    FROM (SELECT tenant, agent, priority FROM jobs ORDER BY tenant, agent, priority LIMIT 1) first, \
-         (SELECT tenant, agent, priority FROM jobs ORDER BY tenant DESC, agent DESC, priority DESC LIMIT 1) last";
+    SELECT first.tenant, first.agent, first.priority, first.needs, first.tenant = last.tenant \
+           AND first.agent = last.agent AND first.priority = last.priority AND first.needs = last.needs \
+    FROM (SELECT tenant, agent, priority, needs FROM jobs ORDER BY tenant, agent, priority, needs LIMIT 1) first, \
+         (SELECT tenant, agent, priority, needs FROM jobs \
+          ORDER BY tenant DESC, agent DESC, priority DESC, needs DESC LIMIT 1) last";
 
 /// Whether a job of the first line is due, where there is a line: most often that settles whether any is.
 pub(super) const DUE_IN_FIRST: &str = "\
-    SELECT EXISTS (SELECT 1 FROM jobs j CROSS JOIN runs r ON r.id = j.run \
-                   WHERE j.tenant = first.tenant AND j.agent = first.agent AND j.priority = first.priority \
-                   AND j.due_at <= ?1 AND r.owner IS NULL AND r.reducer <= ?2 AND r.suspect IS NULL) \
-    FROM (SELECT tenant, agent, priority FROM jobs ORDER BY tenant, agent, priority LIMIT 1) first";
+    SELECT CAST(first.needs AS INTEGER) <= ?2 \
+           AND EXISTS (SELECT 1 FROM jobs j CROSS JOIN runs r ON r.id = j.run \
+                       WHERE j.tenant = first.tenant AND j.agent = first.agent AND j.priority = first.priority \
+                       AND j.needs = first.needs AND j.due_at <= ?1 AND r.owner IS NULL AND r.reducer <= ?2 \
+                       AND r.suspect IS NULL) \
+    FROM (SELECT tenant, agent, priority, needs FROM jobs ORDER BY tenant, agent, priority, needs LIMIT 1) first";
 
 /// Due jobs of runs that nobody holds and that this version can advance. SQLite keeps the order of a CROSS JOIN.
 macro_rules! in_line {
@@ -41,8 +47,8 @@ macro_rules! in_line {
         concat!(
             $select,
             " FROM jobs j CROSS JOIN runs r ON r.id = j.run \
-             WHERE j.tenant = ?1 AND j.agent = ?2 AND j.priority = ?3 AND j.due_at <= ?4 \
-             AND r.owner IS NULL AND r.reducer <= ?5 AND r.suspect IS NULL ",
+             WHERE j.tenant = ?1 AND j.agent = ?2 AND j.priority = ?3 AND j.needs = ?4 AND j.due_at <= ?5 \
+             AND r.owner IS NULL AND r.reducer <= ?6 AND r.suspect IS NULL ",
             $then
         )
     };
@@ -59,14 +65,14 @@ macro_rules! apart {
     };
 }
 
-pub(super) const COUNT_IN_LINE: &str = in_line!("SELECT count(*) FROM (SELECT 1", "LIMIT ?6)");
+pub(super) const COUNT_IN_LINE: &str = in_line!("SELECT count(*) FROM (SELECT 1", "LIMIT ?7)");
 pub(super) const TAKE_IN_LINE: &str = in_line!(
-    "SELECT j.run, j.kind, r.tenant, r.agent_name, r.priority, j.due_at",
-    "ORDER BY j.due_at, j.run LIMIT ?6"
+    "SELECT j.run, j.kind, r.tenant, r.agent_name, r.agent_digest, r.priority, j.due_at",
+    "ORDER BY j.due_at, j.run LIMIT ?7"
 );
 pub(super) const COUNT_APART: &str = apart!("SELECT count(*) FROM (SELECT 1", "LIMIT ?3)");
 pub(super) const TAKE_APART: &str = apart!(
-    "SELECT j.run, j.kind, r.tenant, r.agent_name, r.priority, j.due_at",
+    "SELECT j.run, j.kind, r.tenant, r.agent_name, r.agent_digest, r.priority, j.due_at",
     "ORDER BY j.due_at, j.run LIMIT ?3"
 );
 
@@ -80,16 +86,18 @@ pub(super) fn count(
 ) -> Result<u32, Fault> {
     let only = &scheduler.scheduling.only;
     if lane == Lane::Apart {
-        if !only.is_any() {
-            let due = apart(conn, now_ms, limit)?;
-            let due = due.iter().filter(|due| only.takes(&due.tenant, &due.agent)).count();
+        let turns = scheduler.turns().clone();
+        if !only.is_any() || !turns.lacks().is_empty() {
+            let due =
+                apart(conn, now_ms, limit)?.into_iter().filter(|due| only.takes(&due.tenant, &due.agent));
+            let due = due.filter(|due| !turns.lacks_for(&due.digest)).count();
             return Ok(u32::try_from(due).unwrap_or(u32::MAX));
         }
         let mut count = conn.prepare_cached(COUNT_APART)?;
         return Ok(count.query_row(params![now_ms, REDUCER, limit], |row| row.get(0))?);
     }
-    let held_off = scheduler.held_off(now_ms);
-    if limit == 1 && only.is_any() && held_off.is_empty() {
+    let left_alone = scheduler.left_alone(now_ms);
+    if limit == 1 && only.is_any() && left_alone.is_nothing() {
         let mut look = conn.prepare_cached(DUE_IN_FIRST)?;
         let is_due: Option<bool> = look.query_row(params![now_ms, REDUCER], |row| row.get(0)).optional()?;
         match is_due {
@@ -104,10 +112,10 @@ pub(super) fn count(
         && let Some(next) = line_after(conn, &line)?
     {
         line = next;
-        if scheduler.scheduling.looks_at(&line, &held_off) {
-            let Line { tenant, agent, priority } = &line;
+        if scheduler.scheduling.looks_at(&line, &left_alone) {
+            let Line { tenant, agent, priority, needs } = &line;
             let mut count = conn.prepare_cached(COUNT_IN_LINE)?;
-            let of_line = params![tenant, agent, priority, now_ms, REDUCER, limit - counted];
+            let of_line = params![tenant, agent, priority, needs, now_ms, REDUCER, limit - counted];
             counted += count.query_row(of_line, |row| row.get::<_, u32>(0))?;
         }
     }
@@ -137,18 +145,18 @@ pub(super) fn choose(
 
 fn first_line(conn: &Connection) -> Result<Option<(Line, bool)>, Fault> {
     let mut first = conn.prepare_cached(FIRST_LINE)?;
-    let line = first.query_row([], |row| {
-        Ok((Line { tenant: row.get(0)?, agent: row.get(1)?, priority: row.get(2)? }, row.get(3)?))
-    });
+    let line = first.query_row([], |row| Ok((line_row(row)?, row.get(4)?)));
     Ok(line.optional()?)
 }
 
 fn line_after(conn: &Connection, line: &Line) -> Result<Option<Line>, Fault> {
     let mut next = conn.prepare_cached(NEXT_LINE)?;
-    let after = params![line.tenant, line.agent, line.priority];
-    let line = next
-        .query_row(after, |row| Ok(Line { tenant: row.get(0)?, agent: row.get(1)?, priority: row.get(2)? }));
-    Ok(line.optional()?)
+    let after = params![line.tenant, line.agent, line.priority, line.needs];
+    Ok(next.query_row(after, line_row).optional()?)
+}
+
+fn line_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Line> {
+    Ok(Line { tenant: row.get(0)?, agent: row.get(1)?, priority: row.get(2)?, needs: row.get(3)? })
 }
 
 fn in_lines(
@@ -159,12 +167,12 @@ fn in_lines(
     limit: u32,
 ) -> Result<(Vec<Due>, Option<Line>), Fault> {
     let mut last = after.cloned().unwrap_or_else(Line::first);
-    let held_off = scheduler.held_off(now_ms);
+    let left_alone = scheduler.left_alone(now_ms);
     let (mut lines, mut looked_at) = (Vec::new(), 0);
     let mut is_last = false;
     if after.is_none() {
         let Some((first, is_only)) = first_line(conn)? else { return Ok((Vec::new(), None)) };
-        if scheduler.scheduling.looks_at(&first, &held_off) {
+        if scheduler.scheduling.looks_at(&first, &left_alone) {
             lines.push(first.clone());
         }
         (last, looked_at, is_last) = (first, 1, is_only);
@@ -174,7 +182,7 @@ fn in_lines(
         && let Some(next) = line_after(conn, &last)?
     {
         looked_at += 1;
-        if scheduler.scheduling.looks_at(&next, &held_off) {
+        if scheduler.scheduling.looks_at(&next, &left_alone) {
             lines.push(next.clone());
         }
         last = next;
@@ -182,8 +190,12 @@ fn in_lines(
     let each = due_per_line(lines.len(), limit);
     let mut look = conn.prepare_cached(TAKE_IN_LINE)?;
     let mut due = Vec::new();
-    for Line { tenant, agent, priority } in &lines {
-        due.extend(collect(&mut look, params![tenant, agent, priority, now_ms, REDUCER, each], due_row)?);
+    for Line { tenant, agent, priority, needs } in &lines {
+        due.extend(collect(
+            &mut look,
+            params![tenant, agent, priority, needs, now_ms, REDUCER, each],
+            due_row,
+        )?);
     }
     Ok((due, (looked_at == LINES_MAX).then_some(last)))
 }
@@ -199,8 +211,9 @@ fn due_row(row: &rusqlite::Row<'_>) -> Result<Due, Fault> {
         kind: JobKind::parse(text(row, 1)?),
         tenant: row.get(2)?,
         agent: row.get(3)?,
-        priority: row.get(4)?,
-        due_at_ms: row.get(5)?,
+        digest: row.get(4)?,
+        priority: row.get(5)?,
+        due_at_ms: row.get(6)?,
     })
 }
 

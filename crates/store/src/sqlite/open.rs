@@ -14,11 +14,12 @@ use super::line;
 use crate::Error;
 
 /// What makes a schema out of the one before; the schema's number is its place here, from 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/sqlite/0001_runs.sql"),
     include_str!("../../migrations/sqlite/0002_deaths_and_outputs.sql"),
     include_str!("../../migrations/sqlite/0003_queue_depth.sql"),
     include_str!("../../migrations/sqlite/0004_moves_and_turns.sql"),
+    include_str!("../../migrations/sqlite/0005_needs.sql"),
 ];
 
 /// Marks a file as ours (`PRAGMA application_id`): "PITN".

@@ -6,13 +6,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::fault::Fault;
 use super::rows::{RUN_COLUMNS, collect, epoch, ids, run_id, run_row, text};
-use crate::{InboxItem, LostAttempt, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
+use crate::skew::{self, JobsOf};
+use crate::{InboxItem, LostAttempt, Needs, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
 
 /// Rows of one page.
 const PAGE_MAX: u32 = 1000;
 /// What [`worker_row`] reads.
 const WORKERS: &str = "SELECT id, host, pid, concurrency, version, started_at, lease_ms, expires_at, \
-                       (SELECT count(*) FROM runs WHERE owner = workers.id), draining FROM workers";
+                       (SELECT count(*) FROM runs WHERE owner = workers.id), draining, reducer, lacks FROM workers";
 /// How long a worker whose lease lapsed is still listed.
 const LAPSED_SHOWN_MS: i64 = 60_000;
 
@@ -134,6 +135,9 @@ fn worker_row(row: &Row<'_>) -> Result<WorkerRow, Fault> {
         expires_at_ms: row.get(7)?,
         runs: row.get(8)?,
         draining: row.get(9)?,
+        reducer: row.get(10)?,
+        // What another version wrote there is for it to know.
+        lacks: serde_json::from_str(text(row, 11)?).unwrap_or_default(),
     })
 }
 
@@ -144,18 +148,23 @@ pub(super) fn is_draining(conn: &Connection, worker: &WorkerId) -> Result<bool, 
 
 pub(super) fn queue(conn: &Connection, now_ms: i64) -> Result<QueueStats, Fault> {
     let mut read = conn.prepare_cached(
-        "SELECT (SELECT count(*) FROM jobs WHERE due_at <= ?1), (SELECT count(*) FROM jobs WHERE due_at > ?1), \
-         (SELECT min(due_at) FROM jobs WHERE due_at <= ?1), (SELECT count(*) FROM runs WHERE owner IS NOT NULL)",
+        "SELECT agent, needs, count(*) FILTER (WHERE due_at <= ?1), count(*) FILTER (WHERE due_at > ?1), min(due_at) \
+         FROM jobs GROUP BY tenant, agent, priority, needs",
     )?;
-    Ok(read.query_row([now_ms], |row| {
-        let oldest: Option<i64> = row.get(2)?;
-        Ok(QueueStats {
-            due: row.get(0)?,
-            later: row.get(1)?,
-            oldest_ms: oldest.map_or(0, |due| u64::try_from(now_ms - due).unwrap_or_default()),
-            owned: row.get(3)?,
-        })
-    })?)
+    let count = |row: &Row<'_>| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+    };
+    let lines = collect(&mut read, [now_ms], count)?;
+    let lines = lines.iter().map(|(agent, needs, due, later, oldest_at_ms)| JobsOf {
+        agent,
+        needs: Needs::parse(needs),
+        due: *due,
+        later: *later,
+        oldest_at_ms: *oldest_at_ms,
+    });
+    let mut read = conn.prepare_cached("SELECT count(*) FROM runs WHERE owner IS NOT NULL")?;
+    let owned = read.query_row([], |row| row.get(0))?;
+    Ok(QueueStats::of(lines, owned, &workers(conn, now_ms)?, now_ms))
 }
 
 pub(super) fn tally(conn: &Connection, since_ms: i64, limit: u32) -> Result<Vec<Tally>, Fault> {
@@ -172,10 +181,7 @@ pub(super) fn tally(conn: &Connection, since_ms: i64, limit: u32) -> Result<Vec<
 pub(super) fn agent(conn: &Connection, digest: &AgentDigest) -> Result<Option<Agent>, Fault> {
     let mut read = conn.prepare_cached("SELECT definition FROM agents WHERE digest = ?")?;
     let definition: Option<String> = read.query_row([digest.as_str()], |row| row.get(0)).optional()?;
-    definition
-        .map(|text| serde_json::from_str(&text))
-        .transpose()
-        .map_err(|error| Fault::Corrupt(format!("agent {digest}: {error}")))
+    definition.map(|text| skew::definition(digest, &text)).transpose().map_err(Fault::Corrupt)
 }
 
 /// Every incarnation of the worker that bears this name.

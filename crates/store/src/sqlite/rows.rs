@@ -139,9 +139,9 @@ pub(super) fn fold_text(run: &Run) -> Result<String, Fault> {
 /// Gives the run its one job, or makes the one it has due now.
 pub(super) fn enqueue(conn: &Connection, run: RunId, kind: JobKind, now_ms: i64) -> Result<(), Fault> {
     conn.prepare_cached(
-        "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
-         SELECT id, ?2, tenant, agent_name, priority, ?3, ?3 FROM runs WHERE id = ?1 \
-         ON CONFLICT (run) DO UPDATE SET due_at = min(due_at, excluded.due_at)",
+        "INSERT INTO jobs (run, kind, tenant, agent, priority, needs, due_at, enqueued_at) \
+         SELECT id, ?2, tenant, agent_name, priority, reducer || ':' || agent_digest, ?3, ?3 FROM runs WHERE id = ?1 \
+         ON CONFLICT (run) DO UPDATE SET due_at = min(due_at, excluded.due_at), needs = excluded.needs",
     )?
     .execute(params![run.to_string(), kind.as_str(), now_ms])?;
     Ok(())

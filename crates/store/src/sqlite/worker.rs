@@ -9,11 +9,11 @@ use super::rows::{collect, ids, signed};
 use super::writer::{Durability, Transact};
 use crate::bell::Ring;
 use crate::launching::KEY_LIFE_MS;
-use crate::{LostWorker, WorkerRow};
+use crate::{Lack, LostWorker, WorkerRow};
 
 /// Gives each run a job that is owed one; `?1` is now.
-pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
-                                       SELECT id, 'step', tenant, agent_name, priority, ?1, ?1 FROM runs \
+pub(super) const MISSING_JOBS: &str = "INSERT INTO jobs (run, kind, tenant, agent, priority, needs, due_at, enqueued_at) \
+                                       SELECT id, 'step', tenant, agent_name, priority, reducer || ':' || agent_digest, ?1, ?1 FROM runs \
                                        WHERE status IN ('running', 'cancelling') AND owner IS NULL \
                                        AND id NOT IN (SELECT run FROM jobs) ON CONFLICT DO NOTHING";
 /// What became of an owner that has no row.
@@ -31,8 +31,8 @@ impl Transact for Register {
     fn run(&self, conn: &Connection, _now_ms: i64) -> Result<(Self::Out, Option<Ring>), Fault> {
         let worker = &self.0;
         conn.execute(
-            "INSERT INTO workers (id, host, pid, concurrency, version, started_at, lease_ms, expires_at) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO workers (id, host, pid, concurrency, version, started_at, lease_ms, expires_at, \
+             reducer, lacks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             params![
                 worker.id.as_str(),
                 worker.host,
@@ -42,6 +42,8 @@ impl Transact for Register {
                 worker.started_at_ms,
                 signed(worker.lease_ms),
                 worker.expires_at_ms,
+                worker.reducer,
+                lacks_text(&worker.lacks)?,
             ],
         )?;
         Ok(((), None))
@@ -82,6 +84,30 @@ impl Transact for Drain {
         let asked = conn.execute("UPDATE workers SET draining = 1 WHERE id = ?", [self.0.as_str()])?;
         Ok((asked == 1, None))
     }
+}
+
+/// Lets it be seen what a worker lacks.
+pub(super) struct Lacks {
+    pub(super) worker: WorkerId,
+    pub(super) lacks: Vec<Lack>,
+}
+
+impl Transact for Lacks {
+    type Out = ();
+
+    fn durability(&self) -> Durability {
+        Durability::Unsynced
+    }
+
+    fn run(&self, conn: &Connection, _now_ms: i64) -> Result<((), Option<Ring>), Fault> {
+        conn.prepare_cached("UPDATE workers SET lacks = ? WHERE id = ?")?
+            .execute(params![lacks_text(&self.lacks)?, self.worker.as_str()])?;
+        Ok(((), None))
+    }
+}
+
+fn lacks_text(lacks: &[Lack]) -> Result<String, Fault> {
+    serde_json::to_string(lacks).map_err(Fault::corrupt)
 }
 
 /// Ends the ownership of a dead worker, if its row is still as it was when it looked dead.
@@ -145,10 +171,10 @@ pub(super) fn free(
         )?;
     }
     conn.execute(
-        "INSERT INTO jobs (run, kind, tenant, agent, priority, due_at, enqueued_at) \
-         SELECT id, 'step', tenant, agent_name, priority, ?2, ?2 FROM runs \
+        "INSERT INTO jobs (run, kind, tenant, agent, priority, needs, due_at, enqueued_at) \
+         SELECT id, 'step', tenant, agent_name, priority, reducer || ':' || agent_digest, ?2, ?2 FROM runs \
          WHERE owner = ?1 AND status IN ('running', 'cancelling') \
-         ON CONFLICT (run) DO UPDATE SET due_at = min(due_at, excluded.due_at)",
+         ON CONFLICT (run) DO UPDATE SET due_at = min(due_at, excluded.due_at), needs = excluded.needs",
         params![worker.as_str(), now_ms],
     )?;
     let freed = conn.execute(

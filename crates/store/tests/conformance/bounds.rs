@@ -134,9 +134,12 @@ async fn the_depth_of_a_queue_that_was_there_before_is_counted_once() {
         .engine
         .raw()
         .execute_batch(
-            "DROP TRIGGER jobs_one_more; DROP TRIGGER jobs_one_less; DROP TABLE queue_depth; DROP INDEX jobs_lines; \
-             ALTER TABLE jobs DROP COLUMN agent; CREATE INDEX jobs_due ON jobs (priority DESC, due_at, run); \
-             ALTER TABLE workers DROP COLUMN draining; DROP TABLE paces; PRAGMA user_version = 2;",
+            "DROP TRIGGER jobs_one_more; DROP TRIGGER jobs_one_less; DROP TABLE queue_depth; DROP INDEX jobs_in_lines; \
+             ALTER TABLE jobs DROP COLUMN agent; ALTER TABLE jobs DROP COLUMN needs; \
+             ALTER TABLE workers DROP COLUMN reducer; ALTER TABLE workers DROP COLUMN lacks; \
+             CREATE INDEX jobs_due ON jobs (priority DESC, due_at, run); \
+             ALTER TABLE workers DROP COLUMN draining; DROP TABLE paces; DROP TABLE moves; \
+             DROP TABLE moves_touched; PRAGMA user_version = 2;",
         )
         .expect("as it was before");
     let elsewhere = Bounded::another(&bounded.engine, &bounded.world).await;

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use piton_core::{Command, RunId, Status};
 use piton_store::{Lane, RunFilter, StepEnd};
-use piton_testkit::copies_sql;
 
 use crate::sqlite::Sqlite;
 use crate::world::{World, commit, failure};
@@ -36,15 +35,8 @@ impl Old {
 
     /// Makes `count` copies of a run, of its events and of its job.
     fn multiply(&self, of: RunId, count: u32) {
-        let raw = self.engine.raw();
-        raw.pragma_update(None, "synchronous", "OFF").expect("quick");
         for (table, id) in [("runs", "id"), ("events", "run"), ("jobs", "run")] {
-            let mut read =
-                raw.prepare(&format!("SELECT name FROM pragma_table_info('{table}')")).expect("columns");
-            let names = read.query_map([], |row| row.get::<_, String>(0)).expect("names");
-            let names: Vec<String> = names.map(|name| name.expect("a name")).collect();
-            let sql = copies_sql(table, &names, id, &of.to_string(), 1..=count);
-            raw.execute_batch(&sql).expect(&sql);
+            self.engine.copy_rows(table, id, of, count);
         }
     }
 

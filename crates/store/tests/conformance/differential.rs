@@ -174,6 +174,8 @@ impl Pair {
             expires_at_ms: now_ms + 1_000,
             runs: 0,
             draining: false,
+            reducer: piton_core::REDUCER,
+            lacks: Vec::new(),
         };
         ask!(self, store => store.register(&row)).expect("registered");
         if self.rng.chance(500) {

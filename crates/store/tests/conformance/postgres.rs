@@ -81,6 +81,22 @@ impl Engine for Postgres {
         std::fs::write(self.lock_dir.path().join(format!("{worker}.lock")), slots).expect("a file");
     }
 
+    async fn multiply(&self, waiting: RunId, copies: u32) {
+        let (of, prefix) = (waiting.to_string(), &waiting.to_string()[..24]);
+        let sql = format!(
+            "DO $$ DECLARE source text; id text; names text; made text; BEGIN \
+               FOR source, id IN VALUES ('runs', 'id'), ('jobs', 'run') LOOP \
+                 SELECT string_agg(column_name, ', '), string_agg(CASE WHEN column_name = id \
+                   THEN '(''{prefix}'' || lpad(n::text, 12, ''0''))::uuid' ELSE 't.' || column_name END, ', ') \
+                 INTO names, made FROM information_schema.columns \
+                 WHERE table_schema = 'public' AND table_name = source AND is_generated = 'NEVER'; \
+                 EXECUTE format('INSERT INTO %I (%s) SELECT %s FROM generate_series(1, {copies}) n CROSS JOIN %I t \
+                   WHERE t.%I = ''{of}''', source, names, made, source, id); \
+               END LOOP; END $$; ANALYZE runs, jobs"
+        );
+        self.raw(&sql).await;
+    }
+
     async fn lose_jobs(&self) {
         self.raw("DELETE FROM jobs").await;
     }

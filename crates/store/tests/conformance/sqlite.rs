@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use piton_core::{RunId, WorkerId};
 use piton_store::{Clock, Error, Scheduling, SqliteOptions, SqliteStore, Store, Synchronous, WorkerLock};
+use piton_testkit::copies_sql;
 use rusqlite::Connection;
 
 use crate::world::Engine;
@@ -36,6 +37,18 @@ impl Sqlite {
     /// A connection that goes round the store.
     pub(crate) fn raw(&self) -> Connection {
         Connection::open(self.dir.path().join("piton.db")).expect("a connection")
+    }
+
+    /// Makes copies of what a table has of a run; `id` is its column that names the run.
+    pub(crate) fn copy_rows(&self, table: &str, id: &str, of: RunId, copies: u32) {
+        let raw = self.raw();
+        raw.pragma_update(None, "synchronous", "OFF").expect("quick");
+        let mut read =
+            raw.prepare(&format!("SELECT name FROM pragma_table_info('{table}')")).expect("columns");
+        let names = read.query_map([], |row| row.get::<_, String>(0)).expect("names");
+        let names: Vec<String> = names.map(|name| name.expect("a name")).collect();
+        let sql = copies_sql(table, &names, id, &of.to_string(), 1..=copies);
+        raw.execute_batch(&sql).expect(&sql);
     }
 
     pub(crate) fn live_dir(&self) -> PathBuf {
@@ -68,6 +81,12 @@ impl Engine for Sqlite {
         // A process that is killed leaves its file behind.
         let slots: String = busy_with.iter().map(RunId::to_string).collect();
         std::fs::write(self.live_dir().join(format!("{worker}.lock")), slots).expect("a file");
+    }
+
+    async fn multiply(&self, waiting: RunId, copies: u32) {
+        for (table, id) in [("runs", "id"), ("jobs", "run")] {
+            self.copy_rows(table, id, waiting, copies);
+        }
     }
 
     async fn lose_jobs(&self) {

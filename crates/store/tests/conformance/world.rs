@@ -35,6 +35,9 @@ pub(crate) trait Engine: Send + Sync {
     /// The process is gone while it polls `busy_with`.
     fn die(&self, worker: &WorkerId, busy_with: &[RunId]);
 
+    /// Makes copies of a run that waits, without its events: a long queue in no time.
+    async fn multiply(&self, waiting: RunId, copies: u32);
+
     /// Takes every job away.
     async fn lose_jobs(&self);
 
@@ -75,6 +78,8 @@ impl World {
             expires_at_ms: now_ms + LEASE_MS,
             runs: 0,
             draining: false,
+            reducer: piton_core::REDUCER,
+            lacks: Vec::new(),
         };
         self.store.register(&row).await.expect("registered");
         row.id

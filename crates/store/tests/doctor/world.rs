@@ -112,6 +112,8 @@ pub(crate) async fn register(store: &SqliteStore, clock: &Clock, name: &str) {
         expires_at_ms: clock.now_ms() + LEASE_MS,
         runs: 0,
         draining: false,
+        reducer: piton_core::REDUCER,
+        lacks: Vec::new(),
     };
     store.register(&row).await.expect("registered");
 }

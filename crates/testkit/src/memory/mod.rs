@@ -15,12 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use piton_core::{
-    Agent, AgentDigest, CallId, Command, Decision, Epoch, Recorded, Refusal, Run, RunId, WorkerId,
+    Agent, AgentDigest, CallId, Command, Decision, Epoch, REDUCER, Recorded, Refusal, Run, RunId, WorkerId,
 };
 use piton_store::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch,
-    Launched, Lost, LostAttempt, LostWorker, Pace, Peer, PeerLock, Places, QueueStats, Readiness, RunFilter,
-    RunPage, RunRow, Scheduling, Standing, StepEnd, Store, Tally, Turns, Verdict, WorkerRow,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, JobsOf, Lack,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Needs, Pace, Peer, PeerLock, Places, QueueStats,
+    Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, StepEnd, Store, Tally, Turns, Verdict,
+    WorkerRow,
 };
 
 pub use mutant::Mutant;
@@ -315,14 +316,20 @@ impl Store for MemoryStore {
     async fn queue(&self) -> Result<QueueStats, Error> {
         let now_ms = self.clock.now_ms();
         self.read(|tables| {
-            let due_at = tables.jobs.values().map(|job| job.due_at_ms).filter(|due_at| *due_at <= now_ms);
-            let due = due_at.clone().count() as u64;
-            QueueStats {
-                due,
-                later: tables.jobs.len() as u64 - due,
-                oldest_ms: due_at.min().map_or(0, |oldest| now_ms.abs_diff(oldest)),
-                owned: tables.runs.values().filter(|stored| stored.row.owner.is_some()).count() as u64,
-            }
+            let jobs = tables.jobs.iter().filter_map(|(run, job)| {
+                let row = &tables.runs.get(run)?.row;
+                let is_due = job.due_at_ms <= now_ms;
+                Some(JobsOf {
+                    agent: &row.agent_name,
+                    needs: Needs { reducer: REDUCER, digest: row.run.agent.as_str() },
+                    due: u64::from(is_due),
+                    later: u64::from(!is_due),
+                    oldest_at_ms: job.due_at_ms,
+                })
+            });
+            let owned = tables.runs.values().filter(|stored| stored.row.owner.is_some()).count() as u64;
+            let workers: Vec<WorkerRow> = tables.workers.values().cloned().collect();
+            QueueStats::of(jobs, owned, &workers, now_ms)
         })
     }
 
@@ -356,7 +363,8 @@ impl Store for MemoryStore {
     }
 
     async fn register(&self, worker: &WorkerRow) -> Result<(), Error> {
-        self.unsynced(|tables, _| tables.register(worker));
+        let lacks = self.turns.lock().unwrap_or_else(PoisonError::into_inner).lacks().to_vec();
+        self.unsynced(|tables, _| tables.register(&WorkerRow { lacks, ..worker.clone() }));
         Ok(())
     }
 
@@ -377,7 +385,9 @@ impl Store for MemoryStore {
         let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let due = self.read(|tables| {
             let due = tables.due(lane, now_ms, &self.scheduling.only).into_iter();
-            due.filter(|due| lane == Lane::Apart || !turns.holds_off(&due.agent, now_ms)).count()
+            due.filter(|due| lane == Lane::Apart || !turns.holds_off(&due.agent, now_ms))
+                .filter(|due| !turns.lacks_for(&due.digest))
+                .count()
         })?;
         Ok(u32::try_from(due).unwrap_or(u32::MAX).min(limit))
     }
@@ -416,6 +426,18 @@ impl Store for MemoryStore {
 
     fn hold_off(&self, agent: &str, until_ms: i64) {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).hold_off(agent, until_ms);
+    }
+
+    async fn lacks(&self, worker: &WorkerId, lack: &Lack) -> Result<(), Error> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.lack(lack);
+        self.unsynced(|tables, _| {
+            if let Some(worker) = tables.workers.get_mut(worker) {
+                worker.lacks = turns.lacks().to_vec();
+            }
+            ((), None)
+        });
+        Ok(())
     }
 
     async fn hand_back(

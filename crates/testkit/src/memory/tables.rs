@@ -191,6 +191,7 @@ impl Tables {
                 kind: job.kind,
                 tenant: row.tenant.clone(),
                 agent: row.agent_name.clone(),
+                digest: row.run.agent.to_string(),
                 priority: row.priority,
                 due_at_ms: job.due_at_ms,
             })

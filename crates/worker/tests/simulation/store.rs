@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Event, Recorded, RunId, Status, WorkerId};
 use piton_store::{
-    Bell, Check, Claim, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lane, Launch, Launched,
-    Lost, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness, RunFilter, RunPage, RunRow,
-    Standing, StepEnd, Store, Verdict, WorkerRow,
+    Bell, Check, Claim, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lack, Lane, Launch,
+    Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness, RunFilter, RunPage,
+    RunRow, Standing, StepEnd, Store, Verdict, WorkerRow,
 };
 use piton_testkit::memory::{MemoryStore, Stored};
 
@@ -317,6 +317,10 @@ impl Store for SimulatedStore {
 
     async fn spend(&self, endpoint: &str, pace: Pace, requests: u32, tokens: u64) -> Result<(), Error> {
         self.inner.spend(endpoint, pace, requests, tokens).await
+    }
+
+    async fn lacks(&self, worker: &WorkerId, lack: &Lack) -> Result<(), Error> {
+        self.inner.lacks(worker, lack).await
     }
 
     fn hold_off(&self, agent: &str, until_ms: i64) {

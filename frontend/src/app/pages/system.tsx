@@ -8,7 +8,7 @@ import { Loading, Page } from '@/components/page';
 import { ProblemNotice } from '@/components/problem';
 import { useLogout } from '@/features/session/api/session';
 import { queueQuery, systemQuery, workersQuery } from '@/features/system/api/system';
-import { PracticeWords } from '@/features/system/components/banners';
+import { LackingBanner, PracticeWords } from '@/features/system/components/banners';
 import { PaceCard } from '@/features/system/components/pace-card';
 import { QuarantineCard } from '@/features/system/components/quarantine-card';
 import { WorkerTable } from '@/features/system/components/worker-table';
@@ -31,6 +31,7 @@ export function SystemPage() {
           them off where it matters.
         </Notice>
       )}
+      <LackingBanner lacking={queue.data?.lacking ?? []} />
       <div className="grid grid-cols-2 gap-3 lg:grid-cols-4">
         <Figure
           name="Waiting jobs"

@@ -27,6 +27,16 @@ describe('the list of runs', () => {
     });
   });
 
+  it('is narrowed to a tenant by the URL, and to all again by a press', async () => {
+    const log = serve({ ...AGENTS, 'GET /v1/runs': () => page([RUN]) });
+    const { router } = openPage('/runs?tenant=acme&q=invoice');
+    const all = await screen.findByRole('button', { name: 'Tenant acme' });
+    expect(lastAsked(log)).toEqual({ tenant: 'acme', q: 'invoice', limit: '100' });
+    await userEvent.click(all);
+    await waitFor(() => expect(router.state.location.href).toBe('/runs?q=invoice'));
+    await waitFor(() => expect(lastAsked(log)).toEqual({ q: 'invoice', limit: '100' }));
+  });
+
   it('puts its filters into the URL, plainly', async () => {
     const log = serve({ ...AGENTS, 'GET /v1/runs': () => page([RUN]) });
     const { router } = openPage('/runs');

@@ -46,8 +46,8 @@ export interface RunList extends Known {
 
 export function useRunList(filter: RunFilter): RunList {
   const client = useQueryClient();
-  const { status, q, agent, owner } = filter;
-  const name = JSON.stringify([status, q, agent, owner]);
+  const { status, q, agent, tenant, owner } = filter;
+  const name = JSON.stringify([status, q, agent, tenant, owner]);
   // What was known when somebody went away is there when they come back.
   const [known, setKnown] = useState<Known | null>(() => keptOf(client).get(name) ?? null);
   const [error, setError] = useState<unknown>(null);
@@ -63,6 +63,7 @@ export function useRunList(filter: RunFilter): RunList {
         ...(status && { status }),
         ...(q && { q }),
         ...(agent && { agent }),
+        ...(tenant && { tenant }),
         ...(owner && { owner }),
         ...(after && { cursor: after }),
       };
@@ -79,7 +80,7 @@ export function useRunList(filter: RunFilter): RunList {
       }
       setError(null);
     },
-    [client, name, status, q, agent, owner],
+    [client, name, status, q, agent, tenant, owner],
   );
 
   /** One at a time, so that a slow server is not asked ever more. Resolves to whether it was its turn. */

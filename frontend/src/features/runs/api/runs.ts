@@ -10,6 +10,7 @@ export interface RunFilter {
   status?: string;
   q?: string;
   agent?: string;
+  tenant?: string;
   /** The worker that holds them. */
   owner?: string;
 }

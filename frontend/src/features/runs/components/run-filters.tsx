@@ -25,6 +25,11 @@ export function RunFilters({ filter, agents, onChange }: FiltersProps) {
         }))}
       />
       <div className="flex min-w-0 gap-2 pb-2 max-sm:w-full">
+        {filter.tenant && (
+          <Button Icon={X} onClick={() => onChange({ ...filter, tenant: '' })}>
+            {`Tenant ${filter.tenant}`}
+          </Button>
+        )}
         {filter.owner && (
           <Button Icon={X} onClick={() => onChange({ ...filter, owner: '' })}>
             {`Held by ${filter.owner}`}

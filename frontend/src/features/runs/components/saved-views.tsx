@@ -59,7 +59,7 @@ const sorted = (filter: RunFilter) =>
     .sort(([a], [b]) => a.localeCompare(b));
 
 function NameDialog({ filter, onClose }: { filter: RunFilter; onClose: () => void }) {
-  const [name, setName] = useState(filter.q ?? filter.agent ?? filter.owner ?? '');
+  const [name, setName] = useState(filter.q ?? filter.agent ?? filter.tenant ?? filter.owner ?? '');
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (name.trim() === '') return;

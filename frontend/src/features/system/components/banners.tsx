@@ -1,9 +1,11 @@
 import { useQuery } from '@tanstack/react-query';
-import { FlaskConical, Unplug, UserRoundX, X } from 'lucide-react';
+import { FlaskConical, PackageX, Unplug, UserRoundX, X } from 'lucide-react';
 import { useState } from 'react';
 import { problemOf } from '@/api/problem';
+import type { Lacking } from '@/api/types';
 import { Button } from '@/components/button';
 import { Notice } from '@/components/card';
+import { oneLine } from '@/lib/untrusted';
 import { systemQuery, workersQuery } from '../api/system';
 
 /** What a reader of any page has to know: the server is gone, or nobody works. Nothing when all is well. */
@@ -26,6 +28,27 @@ export function HealthBanner() {
     );
   }
   return null;
+}
+
+/** Which runs wait for a worker with something that none has. */
+export function LackingBanner({ lacking }: { lacking: Lacking[] }) {
+  if (lacking.length === 0) return null;
+  return (
+    <Notice
+      tone="limit"
+      role="status"
+      icon={<PackageX aria-hidden />}
+      title="Runs wait for a worker that has what they need"
+    >
+      <ul>
+        {lacking.map(({ agent, what, runs }) => (
+          <li key={`${agent} ${what}`}>
+            {runs} {runs === 1 ? 'run' : 'runs'} of {oneLine(agent)}: no worker has {oneLine(what)}
+          </li>
+        ))}
+      </ul>
+    </Notice>
+  );
 }
 
 const HIDDEN_KEY = 'piton.practice-hidden';

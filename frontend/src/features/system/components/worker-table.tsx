@@ -36,6 +36,9 @@ export function WorkerTable({ workers }: { workers: Worker[] }) {
             <p className="truncate text-xs text-muted">
               {worker.host} · pid {worker.pid} · v{worker.version} · started <Ago at={worker.started_at} />
             </p>
+            {worker.lacks.length > 0 && (
+              <p className="text-xs text-muted">lacks {worker.lacks.map(oneLine).join(', ')}</p>
+            )}
             {worker.runs > 0 && <Held worker={worker} />}
           </div>
           <div className="w-32 shrink-0 text-right">
