@@ -27,7 +27,7 @@ const WORKERS_LIVE: &str = "every registered worker lives";
 pub(crate) const AGENTS_KEPT: &str = "every run's agent definition is kept as it was";
 pub(crate) const DURABLE: &str = "commits are as durable as configured";
 pub(crate) const SCHEMA: &str = "the schema is this version's";
-pub(crate) const FROM_BACKUP: &str = "restore the database from a backup";
+const FROM_BACKUP: &str = "restore the database from a backup";
 pub(crate) const AGENTS_REMEDY: &str =
     "restore the database from a backup: their runs cannot go on as they were launched";
 
@@ -118,6 +118,17 @@ pub(crate) fn unchecked(name: &'static str, error: &Error) -> Check {
         trouble: Some(format!("this could not be checked: {error}")),
         looked_at: "nothing".to_owned(),
     }
+}
+
+/// What a schema lacks of the one that the migrations make; both as names with what they are.
+pub(crate) fn unlike(there: &[(String, String)], made: &[(String, String)]) -> Option<String> {
+    let mut found = Found::default();
+    let missing = made.iter().filter(|one| !there.contains(one));
+    found.extend(missing.map(|(name, _)| {
+        let is_there = there.iter().any(|(other, _)| other == name);
+        format!("{name} {}", if is_there { "is another" } else { "is missing" })
+    }));
+    found.trouble(FROM_BACKUP)
 }
 
 /// What breaks one rule: the first few by name, and how many there are.

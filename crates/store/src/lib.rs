@@ -17,6 +17,7 @@ mod postgres;
 mod scheduling;
 mod skew;
 mod sqlite;
+mod stepping;
 mod trouble;
 mod types;
 

@@ -39,7 +39,7 @@ use step::Advance;
 use watch::Watch;
 
 /// Between two looks at whether the runs are on their way to another database.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a worker is told.
 #[derive(Debug, Clone)]

@@ -12,8 +12,8 @@ use super::conn::Conn;
 use super::due;
 use super::fault::Fault;
 use super::rows::{asked_at, fold_text, run_id, signed};
-use super::step::WriteCommit;
 use crate::bell::Ring;
+use crate::stepping::WriteCommit;
 use crate::{CommitOutcome, Lane, StepEnd};
 
 /// As `step::write` does it for one. `$13` says whether others wait, where that takes more than a look at all jobs.

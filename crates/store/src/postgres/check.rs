@@ -9,8 +9,8 @@ use super::fault::Fault;
 use super::rows::{run_columns, run_id, run_row, small, unsigned};
 use super::{PostgresStore, open};
 use crate::examining::{
-    AGAIN_MAX, AGENTS_KEPT, AGENTS_REMEDY, DURABLE, FROM_BACKUP, Found, History, Pass, RUNS_PAGE, Rule,
-    SCHEMA, SETTLE, Stored, replayed, rules, silent_peers, unchecked, workers_alive,
+    AGAIN_MAX, AGENTS_KEPT, AGENTS_REMEDY, DURABLE, Found, History, Pass, RUNS_PAGE, Rule, SCHEMA, SETTLE,
+    Stored, replayed, rules, silent_peers, unchecked, unlike, workers_alive,
 };
 use crate::launching::digest;
 use crate::{Check, Error, Examination};
@@ -226,17 +226,8 @@ async fn schema(conn: &Conn, schema: u32) -> Check {
     match read().await {
         Err::<_, Fault>(fault) => unchecked(SCHEMA, &Error::from(fault)),
         Ok((there, made)) => {
-            let mut found = Found::default();
-            let missing = made.iter().filter(|one| !there.contains(one));
-            found.extend(missing.map(|(name, _)| {
-                let is_there = there.iter().any(|(other, _)| other == name);
-                format!("{name} {}", if is_there { "is another" } else { "is missing" })
-            }));
-            Check {
-                name: SCHEMA,
-                trouble: found.trouble(FROM_BACKUP),
-                looked_at: format!("schema {schema}, {} columns and indexes", made.len()),
-            }
+            let looked_at = format!("schema {schema}, {} columns and indexes", made.len());
+            Check { name: SCHEMA, trouble: unlike(&there, &made), looked_at }
         }
     }
 }

@@ -48,6 +48,7 @@ use writer::{Terms, Writer};
 
 use crate::moving::{REFUSAL, Stage};
 use crate::scheduling::Scheduler;
+use crate::stepping::{HandBack, HandBackAllBut, TakeJobs, Taken, WriteCommit};
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
     Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Meter, Pace, Peer, Places, QueueStats,
@@ -258,14 +259,14 @@ impl Store for PostgresStore {
             return Ok(Vec::new());
         }
         let scheduler = Arc::clone(&self.scheduler);
-        let take = step::TakeJobs { worker: worker.clone(), lane, limit, scheduler };
-        let step::Taken { claims, chosen } = self.writer.write(take).await?;
+        let take = TakeJobs { worker: worker.clone(), lane, limit, scheduler };
+        let Taken { claims, chosen } = self.writer.write(take).await?;
         self.scheduler.took(&chosen);
         Ok(claims)
     }
 
     async fn commit(&self, commit: Commit) -> Result<CommitOutcome, Error> {
-        self.writer.write(step::WriteCommit { commit, scheduler: Arc::clone(&self.scheduler) }).await
+        self.writer.write(WriteCommit { commit, scheduler: Arc::clone(&self.scheduler) }).await
     }
 
     async fn hand_back(
@@ -275,7 +276,7 @@ impl Store for PostgresStore {
         epoch: Epoch,
         due_at_ms: i64,
     ) -> Result<(), Error> {
-        self.writer.write(step::HandBack { run, worker: worker.clone(), epoch, due_at_ms }).await
+        self.writer.write(HandBack { run, worker: worker.clone(), epoch, due_at_ms }).await
     }
 
     async fn take_places(&self, endpoint: &str, pace: Pace, wanted: u32) -> Result<Places, Error> {
@@ -301,7 +302,7 @@ impl Store for PostgresStore {
     }
 
     async fn hand_back_all_but(&self, worker: &WorkerId, held: &[(RunId, Epoch)]) -> Result<u64, Error> {
-        self.writer.write(step::HandBackAllBut { worker: worker.clone(), held: held.to_vec() }).await
+        self.writer.write(HandBackAllBut { worker: worker.clone(), held: held.to_vec() }).await
     }
 
     async fn peers(&self, me: &WorkerId) -> Result<Vec<Peer>, Error> {

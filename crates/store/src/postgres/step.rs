@@ -1,8 +1,6 @@
 //! Claiming runs for a step, committing it, and giving runs back. Every write here is fenced.
 
-use std::sync::Arc;
-
-use piton_core::{Epoch, REDUCER, RunId, WorkerId};
+use piton_core::{REDUCER, RunId};
 use tokio_postgres::types::ToSql;
 
 use super::batch;
@@ -15,28 +13,9 @@ use super::rows::{
 };
 use super::writer::{Transact, Written};
 use crate::bell::Ring;
-use crate::scheduling::{Chosen, Scheduler};
+use crate::scheduling::Scheduler;
+use crate::stepping::{HandBack, HandBackAllBut, TakeJobs, Taken, WriteCommit};
 use crate::{Claim, Commit, CommitOutcome, JobKind, Lane, StepEnd};
-
-/// Takes due jobs for a worker that nobody has taken for dead.
-pub(super) struct TakeJobs {
-    pub(super) worker: WorkerId,
-    pub(super) lane: Lane,
-    pub(super) limit: u32,
-    pub(super) scheduler: Arc<Scheduler>,
-}
-
-#[derive(Default)]
-pub(super) struct Taken {
-    pub(super) claims: Vec<Claim>,
-    pub(super) chosen: Chosen,
-}
-
-/// A worker's commit, and what it depends on whether the run is kept.
-pub(super) struct WriteCommit {
-    pub(super) commit: Commit,
-    pub(super) scheduler: Arc<Scheduler>,
-}
 
 impl Transact for TakeJobs {
     type Out = Taken;
@@ -239,14 +218,6 @@ async fn why_not(commit: &Commit, conn: &Conn, now_ms: i64) -> Result<(CommitOut
     Ok((CommitOutcome::Behind { newer: Box::new(newer) }, None))
 }
 
-/// Gives a run back unadvanced.
-pub(super) struct HandBack {
-    pub(super) run: RunId,
-    pub(super) worker: WorkerId,
-    pub(super) epoch: Epoch,
-    pub(super) due_at_ms: i64,
-}
-
 impl Transact for HandBack {
     type Out = ();
 
@@ -270,12 +241,6 @@ impl Transact for HandBack {
             Ok(((), None))
         })
     }
-}
-
-/// Gives back what a worker owns and does not know of.
-pub(super) struct HandBackAllBut {
-    pub(super) worker: WorkerId,
-    pub(super) held: Vec<(RunId, Epoch)>,
 }
 
 impl Transact for HandBackAllBut {

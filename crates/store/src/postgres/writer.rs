@@ -1,6 +1,9 @@
 //! One writer per process. It groups what concurrent steps and requests want to commit into one transaction and sends
 //! their statements side by side; a reply leaves only after its group is committed.
 //!
+//! Every reply waits for the disk: a server may crash while the workers that it told live on, and a claim that it forgot it
+//! would grant again, under the same epoch.
+//!
 //! An SQL error takes the whole group back, and each member is tried again alone. The runs that a group is about are
 //! locked first, in the order of their ids, so that the groups of two processes never wait for each other in a circle.
 
@@ -17,9 +20,9 @@ use super::batch;
 use super::conn::{Conn, SILENCE};
 use super::fault::Fault;
 use super::notify::Notifier;
-use super::step::WriteCommit;
 use super::tls::Address;
 use crate::bell::Ring;
+use crate::stepping::WriteCommit;
 use crate::trouble::Trouble;
 use crate::{Clock, CommitOutcome, Error};
 
@@ -39,12 +42,6 @@ pub(super) type Written<'a, T> = BoxFuture<'a, Result<(T, Option<Ring>), Fault>>
 /// Something to be written in one transaction. It may be run more than once, so it must not count on its first try.
 pub(super) trait Transact: Send + Sync + 'static {
     type Out: Send + Sync + 'static;
-
-    /// Whether the reply has to wait for the disk. Nearly all have to: a server may crash while the workers that it told live
-    /// on, and a claim that it forgot it would grant again, under the same epoch.
-    fn is_flushed(&self) -> bool {
-        true
-    }
 
     /// Itself, if it is a step's commit that may be written with others in one statement.
     fn as_commit(&self) -> Option<&WriteCommit> {
@@ -108,7 +105,6 @@ impl Writer {
 trait Member: Send + Sync {
     fn as_commit(&self) -> Option<&WriteCommit>;
     fn settle(&mut self, outcome: CommitOutcome);
-    fn is_flushed(&self) -> bool;
     fn run_id(&self) -> Option<RunId>;
     fn run<'a>(&'a mut self, conn: &'a Conn, now_ms: i64) -> BoxFuture<'a, Result<Option<Ring>, Fault>>;
     fn done(self: Box<Self>);
@@ -129,10 +125,6 @@ impl<T: Transact> Member for Waiting<T> {
 
     fn settle(&mut self, outcome: CommitOutcome) {
         self.out = T::settled(outcome);
-    }
-
-    fn is_flushed(&self) -> bool {
-        self.what.is_flushed()
     }
 
     fn run_id(&self) -> Option<RunId> {
@@ -315,9 +307,7 @@ impl Turn {
     async fn transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
         let common = |fault| Broken { fault, is_common: true };
         let conn = self.connection().await.map_err(common)?;
-        let is_flushed = group.iter().any(|member| member.is_flushed());
-        let begin = if is_flushed { "BEGIN" } else { "BEGIN; SET LOCAL synchronous_commit = off" };
-        conn.batch(begin).await.map_err(common)?;
+        conn.batch("BEGIN").await.map_err(common)?;
         let mut runs: Vec<_> =
             group.iter().filter_map(|member| member.run_id()).map(|run| run.as_uuid()).collect();
         runs.sort_unstable();

@@ -12,8 +12,8 @@ use super::replay::pass;
 use super::rows::{collect, text};
 use super::{SqliteStore, Synchronous, open};
 use crate::examining::{
-    AGAIN_MAX, AGENTS_KEPT, AGENTS_REMEDY, DURABLE, FROM_BACKUP, Found, Rule, SCHEMA, SETTLE, replayed,
-    rules, silent_peers, unchecked, workers_alive,
+    AGAIN_MAX, AGENTS_KEPT, AGENTS_REMEDY, DURABLE, Found, Rule, SCHEMA, SETTLE, replayed, rules,
+    silent_peers, unchecked, unlike, workers_alive,
 };
 use crate::launching::digest;
 use crate::{Check, Error, Examination};
@@ -178,17 +178,8 @@ fn schema(conn: &Connection, schema: u32) -> Check {
     match read() {
         Err::<_, Fault>(fault) => unchecked(SCHEMA, &Error::from(fault)),
         Ok((there, made)) => {
-            let mut found = Found::default();
-            let missing = made.iter().filter(|one| !there.contains(one));
-            found.extend(missing.map(|(name, _)| {
-                let is_there = there.iter().any(|(other, _)| other == name);
-                format!("{name} {}", if is_there { "is another" } else { "is missing" })
-            }));
-            Check {
-                name: SCHEMA,
-                trouble: found.trouble(FROM_BACKUP),
-                looked_at: format!("schema {schema}, {} tables and indexes", made.len()),
-            }
+            let looked_at = format!("schema {schema}, {} tables and indexes", made.len());
+            Check { name: SCHEMA, trouble: unlike(&there, &made), looked_at }
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Claiming runs for a step, committing it, and giving runs back. Every write here is fenced.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use piton_core::{Epoch, Event, REDUCER, Run, RunId, WorkerId};
+use piton_core::{Event, REDUCER, Run};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use serde_json::json;
 
@@ -13,28 +12,8 @@ use super::output;
 use super::rows::{append_events, collect, dequeue, enqueue, epoch, fold_text, run_id, signed, text};
 use super::writer::{Durability, Transact};
 use crate::bell::Ring;
-use crate::scheduling::{Chosen, Scheduler};
+use crate::stepping::{HandBack, HandBackAllBut, TakeJobs, Taken, WriteCommit};
 use crate::{Claim, Commit, CommitOutcome, Due, JobKind, Lane, StepEnd};
-
-/// Takes due jobs for a worker that nobody has taken for dead.
-pub(super) struct TakeJobs {
-    pub(super) worker: WorkerId,
-    pub(super) lane: Lane,
-    pub(super) limit: u32,
-    pub(super) scheduler: Arc<Scheduler>,
-}
-
-#[derive(Default)]
-pub(super) struct Taken {
-    pub(super) claims: Vec<Claim>,
-    pub(super) chosen: Chosen,
-}
-
-/// A worker's commit, and what it depends on whether the run is kept.
-pub(super) struct WriteCommit {
-    pub(super) commit: Commit,
-    pub(super) scheduler: Arc<Scheduler>,
-}
 
 impl Transact for TakeJobs {
     type Out = Taken;
@@ -230,14 +209,6 @@ impl Commit {
     }
 }
 
-/// Gives a run back unadvanced.
-pub(super) struct HandBack {
-    pub(super) run: RunId,
-    pub(super) worker: WorkerId,
-    pub(super) epoch: Epoch,
-    pub(super) due_at_ms: i64,
-}
-
 impl Transact for HandBack {
     type Out = ();
 
@@ -259,12 +230,6 @@ impl Transact for HandBack {
         }
         Ok(((), None))
     }
-}
-
-/// Gives back what a worker owns and does not know of.
-pub(super) struct HandBackAllBut {
-    pub(super) worker: WorkerId,
-    pub(super) held: Vec<(RunId, Epoch)>,
 }
 
 impl Transact for HandBackAllBut {
