@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use piton_core::{FORMAT, REDUCER, RunId};
 
 use super::conn::Conn;
-use super::due;
+use super::due::{self, any_due};
 use super::fault::Fault;
 use super::rows::{asked_at, fold_text, run_id, signed};
 use crate::bell::Ring;
@@ -17,13 +17,15 @@ use crate::stepping::WriteCommit;
 use crate::{CommitOutcome, Lane, StepEnd};
 
 /// As `step::write` does it for one. `$13` says whether others wait, where that takes more than a look at all jobs.
-const WRITE: &str = "\
+const WRITE: &str = concat!(
+    "\
     WITH given AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], \
         $6::bigint[], $7::text[], $8::text[], $9::bool[], $10::bool[], $11::bool[], $12::bool[], $21::bigint[], $22::bigint[]) \
       AS given (run, worker, epoch, base, ordinal, version, fold, status, is_whole, is_runnable, stays, ends, \
                 finished_at, asked_at) ORDER BY run), \
-    others AS MATERIALIZED (SELECT coalesce($13::bool, EXISTS (SELECT FROM jobs j JOIN runs r ON r.id = j.run \
-      WHERE j.due_at <= $15 AND r.owner IS NULL AND r.reducer <= $14 AND r.suspect IS NULL)) AS wait), \
+    others AS MATERIALIZED (SELECT coalesce($13::bool, EXISTS (",
+    any_due!("$15", "$14"),
+    ")) AS wait), \
     moved AS (UPDATE runs r SET version = g.version, reducer = $14, fold = g.fold, updated_at = $15, \
         commit_epoch = g.epoch, commit_ordinal = g.ordinal, status = g.status, finished_at = g.finished_at, \
         asked_at = g.asked_at, owner = CASE WHEN g.stays AND NOT (g.is_whole AND others.wait) THEN r.owner END, \
@@ -47,7 +49,8 @@ const WRITE: &str = "\
       ON CONFLICT (run) DO UPDATE SET due_at = least(jobs.due_at, excluded.due_at), needs = excluded.needs), \
     cleared AS (UPDATE lost_attempts SET suspected = false FROM moved \
       WHERE lost_attempts.run = moved.id AND moved.is_whole AND NOT moved.kept AND lost_attempts.suspected) \
-    SELECT id, kept FROM moved";
+    SELECT id, kept FROM moved"
+);
 
 /// Whether it is of the kind that is written with others.
 pub(super) fn fits(write: &WriteCommit) -> bool {

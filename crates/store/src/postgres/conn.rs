@@ -24,6 +24,14 @@ const IDLE: Duration = Duration::from_secs(3);
 /// How long a server that does not answer at all is waited for.
 pub(super) const SILENCE: Duration = Duration::from_secs(12);
 
+/// Statements go along indexes whatever the server believes of its tables, and are planned once: a plan that was made while a
+/// table was empty is kept for as long as the connection, and making one takes longer than most of ours.
+const FIXED: &str =
+    "SET enable_seqscan = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan";
+/// Plans by what is asked and by what the tables hold.
+const PLANNED: &str =
+    "SET enable_seqscan = on; SET enable_mergejoin = on; SET plan_cache_mode = force_custom_plan";
+
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 #[derive(Debug)]
@@ -57,6 +65,7 @@ impl Conn {
             "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
              SET idle_in_transaction_session_timeout = {idle}; SET client_min_messages = warning; \
              SET default_transaction_isolation = 'read committed'; SET jit = off; SET TIME ZONE 'UTC'; \
+             {FIXED}; \
              SET tcp_user_timeout = {unheard}; SET tcp_keepalives_idle = 2; SET tcp_keepalives_interval = 1; \
              SET tcp_keepalives_count = 3",
             unheard = UNHEARD.as_millis()
@@ -73,7 +82,7 @@ impl Conn {
         &self.client
     }
 
-    async fn prepare(&self, sql: &'static str) -> Result<Statement, Fault> {
+    pub(super) async fn prepare(&self, sql: &'static str) -> Result<Statement, Fault> {
         let known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
         if let Some(statement) = known {
             return Ok(statement);
@@ -90,6 +99,16 @@ impl Conn {
     /// The first row.
     pub(super) async fn first(&self, sql: &'static str, params: Params<'_>) -> Result<Option<Row>, Fault> {
         Ok(self.query(sql, params).await?.into_iter().next())
+    }
+
+    /// A statement that is put together as it is asked, and planned for what it asks.
+    pub(super) async fn query_planned(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Fault> {
+        let statement = self.client.prepare(sql).await?;
+        let (planned, rows, fixed) =
+            futures::join!(self.batch(PLANNED), self.client.query(&statement, params), self.batch(FIXED));
+        planned?;
+        fixed?;
+        Ok(rows?)
     }
 
     /// Returns how many rows it touched.
@@ -128,6 +147,7 @@ impl Pool {
             "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0",
         )
         .await?;
+        conn.batch(PLANNED).await?;
         look(&conn).await
     }
 

@@ -58,6 +58,22 @@ macro_rules! in_line {
     };
 }
 
+/// Due jobs of any line, of runs that nobody holds and that this version can advance: along the index of the lines, however
+/// few the server believes there are, and to no more runs than are asked for. The arguments are the places of now and of the reducer.
+macro_rules! any_due {
+    ($now:literal, $reducer:literal) => {
+        concat!(
+            "SELECT FROM (SELECT run FROM jobs WHERE due_at <= ",
+            $now,
+            " ORDER BY tenant, agent, priority, needs, due_at, run OFFSET 0) j CROSS JOIN LATERAL \
+              (SELECT FROM runs r WHERE r.id = j.run AND r.owner IS NULL AND r.reducer <= ",
+            $reducer,
+            " AND r.suspect IS NULL OFFSET 0) r"
+        )
+    };
+}
+pub(super) use any_due;
+
 macro_rules! apart {
     ($lock:literal) => {
         concat!(
@@ -88,8 +104,7 @@ pub(super) async fn count(
     let left_alone = scheduler.left_alone(now_ms);
     // Where anything goes, all lines are as one.
     let row = if only.is_any() && left_alone.is_nothing() {
-        let sql = "SELECT count(*) FROM (SELECT FROM jobs j JOIN runs r ON r.id = j.run WHERE j.due_at <= $1 \
-                   AND r.owner IS NULL AND r.reducer <= $2 AND r.suspect IS NULL LIMIT $3) due";
+        let sql = concat!("SELECT count(*) FROM (", any_due!("$1", "$2"), " LIMIT $3) due");
         conn.first(sql, &[&now_ms, &i64::from(REDUCER), &i64::from(limit)]).await?
     } else {
         let sql = lines!(

@@ -53,7 +53,7 @@ pub(super) async fn runs(conn: &Conn, filter: &RunFilter) -> Result<RunPage, Fau
     }
     and(" ORDER BY id DESC LIMIT ?", Box::new(i64::from(limit) + 1));
     let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| &**param as _).collect();
-    let rows = conn.client().query(&sql, &params).await?;
+    let rows = conn.query_planned(&sql, &params).await?;
     let mut runs = rows.iter().map(run_row).collect::<Result<Vec<_>, _>>()?;
     let more = runs.len() > limit as usize;
     runs.truncate(limit as usize);

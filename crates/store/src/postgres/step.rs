@@ -29,16 +29,12 @@ impl TakeJobs {
     async fn take(&self, conn: &Conn, now_ms: i64) -> Result<(Taken, Option<Ring>), Fault> {
         // A worker that drains takes nothing, nor does one that was declared dead: nobody would look after what it takes. Whoever declares it dead at
         // this moment waits for this transaction, and frees what it took.
-        let alive = conn
-            .first(
-                "SELECT FROM workers WHERE id = $1 AND NOT draining FOR KEY SHARE",
-                &[&self.worker.as_str()],
-            )
-            .await?;
-        if alive.is_none() {
-            return Ok((Taken::default(), None));
-        }
-        let chosen = due::choose(conn, &self.scheduler, self.lane, now_ms, self.limit, true).await?;
+        let sql = "SELECT FROM workers WHERE id = $1 AND NOT draining FOR KEY SHARE";
+        conn.prepare(sql).await?;
+        let alive = async { conn.first(sql, &[&self.worker.as_str()]).await };
+        let chosen = due::choose(conn, &self.scheduler, self.lane, now_ms, self.limit, true);
+        let (alive, chosen) = futures::join!(alive, chosen);
+        let (Some(_), chosen) = (alive?, chosen?) else { return Ok((Taken::default(), None)) };
         let ring = chosen.left.then_some(Ring::Job);
         let runs: Vec<_> = chosen.due.iter().map(|due| due.run.as_uuid()).collect();
         if runs.is_empty() {

@@ -307,19 +307,27 @@ impl Turn {
     async fn transact(&mut self, group: &mut [Box<dyn Member>]) -> Result<Option<Ring>, Broken> {
         let common = |fault| Broken { fault, is_common: true };
         let conn = self.connection().await.map_err(common)?;
-        conn.batch("BEGIN").await.map_err(common)?;
         let mut runs: Vec<_> =
             group.iter().filter_map(|member| member.run_id()).map(|run| run.as_uuid()).collect();
         runs.sort_unstable();
         runs.dedup();
-        if runs.len() > 1 {
-            let lock = "SELECT FROM runs WHERE id = ANY($1) ORDER BY id FOR UPDATE";
-            if let Err(fault) = conn.query(lock, &[&runs]).await {
-                return Err(self.rolled_back(conn, fault).await);
-            }
-        }
+        let lock = "SELECT FROM runs WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+        conn.prepare(lock).await.map_err(common)?;
         let now_ms = self.terms.clock.now_ms();
-        let told = join_all(group.iter_mut().map(|member| member.run(&conn, now_ms))).await;
+        // All that is asked at once is sent in this order, without waiting for the replies in between.
+        let begun = conn.batch("BEGIN");
+        let locked = async {
+            if runs.len() > 1 {
+                conn.query(lock, &[&runs]).await?;
+            }
+            Ok(())
+        };
+        let told = join_all(group.iter_mut().map(|member| member.run(&conn, now_ms)));
+        let (begun, locked, told) = futures::join!(begun, locked, told);
+        begun.map_err(common)?;
+        if let Err(fault) = locked {
+            return Err(self.rolled_back(conn, fault).await);
+        }
         let mut loudest = None;
         let mut fault = None;
         for told in told {
