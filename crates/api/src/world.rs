@@ -228,6 +228,7 @@ impl World {
             events.extend(decisions);
         }
         let commit = Commit {
+            gives_way: true,
             patience: std::time::Duration::ZERO,
             run: claim.run,
             worker: self.worker.clone(),

@@ -261,6 +261,8 @@ pub struct Commit {
     /// What these events were cut of.
     pub outputs: Vec<FullOutput>,
     pub end: StepEnd,
+    /// Whether a run that waits goes first, where the step is done. Else the run's slice is not over.
+    pub gives_way: bool,
     /// How long this may wait for others to share its sync to the disk with.
     pub patience: Duration,
 }
@@ -294,7 +296,7 @@ pub enum StepEnd {
     GoesOn,
     /// The same, and this is only for whoever watches: not synced to disk.
     Progress,
-    /// The step is done. If the run is runnable, the committer keeps it for its next step, unless an older job
+    /// The step is done. If the run is runnable, the committer keeps it for its next step, unless it gives way and another
     /// waits: then it gets a job and its turn comes.
     Done,
     /// The step is done, or given up as far as it got; if the run is runnable it gets a job, whoever waits.

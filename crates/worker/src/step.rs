@@ -29,6 +29,8 @@ use crate::watch::Watch;
 /// Between two tries to commit while the database does not answer, at first and at most.
 const COMMIT_WAIT: Duration = Duration::from_millis(20);
 const COMMIT_WAIT_MAX: Duration = Duration::from_secs(1);
+/// For so long a run keeps its slot, whoever waits: to give way after every short step would write it to the disk twice as often.
+const SLICE: Duration = Duration::from_millis(100);
 /// A step that took this long waits for others to commit with: a part of its own time, and no longer than that.
 const PATIENT_FROM: Duration = Duration::from_millis(20);
 const PATIENCE_PART: u32 = 25;
@@ -107,9 +109,10 @@ impl Advance {
             worker = %self.worker,
         );
         let steps = async {
+            let slice_ends = Instant::now() + SLICE;
             let mut next = Some(first);
             while let Some(claim) = next {
-                next = self.step(claim).await;
+                next = self.step(claim, slice_ends).await;
             }
         };
         let mut steps = std::pin::pin!(steps.instrument(span));
@@ -126,9 +129,9 @@ impl Advance {
         self.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 
-    async fn step(&self, claim: Claim) -> Option<Claim> {
+    async fn step(&self, claim: Claim, slice_ends: Instant) -> Option<Claim> {
         let (run, epoch, attempt, due_at_ms) = (claim.run, claim.epoch, claim.attempt, claim.due_at_ms);
-        let mut step = Step::new(self, claim);
+        let mut step = Step::new(self, claim, slice_ends);
         let caught = std::panic::AssertUnwindSafe(step.advance()).catch_unwind();
         let result = tokio::time::timeout(self.step_timeout, caught).await;
         let took_ms = u64::try_from(step.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -230,6 +233,8 @@ pub(crate) struct Step<'a> {
     pub(crate) outputs: Vec<FullOutput>,
     ordinal: u32,
     begun: Instant,
+    /// From when on the run gives way to others at a step's end.
+    slice_ends: Instant,
     /// Up to date with `run`, or not loaded.
     context: Option<Context>,
     /// Once it is loaded.
@@ -237,7 +242,7 @@ pub(crate) struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn new(shared: &'a Advance, claim: Claim) -> Self {
+    fn new(shared: &'a Advance, claim: Claim, slice_ends: Instant) -> Self {
         Self {
             shared,
             id: claim.run,
@@ -247,6 +252,7 @@ impl<'a> Step<'a> {
             outputs: Vec::new(),
             ordinal: claim.ordinal,
             begun: Instant::now(),
+            slice_ends,
             context: None,
             agent: None,
             claim,
@@ -361,6 +367,7 @@ impl<'a> Step<'a> {
                 after: self.run.clone(),
                 outputs: self.outputs.clone(),
                 end,
+                gives_way: self.slice_ends <= Instant::now(),
                 patience: self.patience(end),
             };
             match self.shared.store.commit(commit).await {

@@ -20,16 +20,16 @@ use crate::{CommitOutcome, Lane, StepEnd};
 const WRITE: &str = concat!(
     "\
     WITH given AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], \
-        $6::bigint[], $7::text[], $8::text[], $9::bool[], $10::bool[], $11::bool[], $12::bool[], $21::bigint[], $22::bigint[]) \
+        $6::bigint[], $7::text[], $8::text[], $9::bool[], $10::bool[], $11::bool[], $12::bool[], $21::bigint[], $22::bigint[], $24::bool[]) \
       AS given (run, worker, epoch, base, ordinal, version, fold, status, is_whole, is_runnable, stays, ends, \
-                finished_at, asked_at) ORDER BY run), \
+                finished_at, asked_at, gives_way) ORDER BY run), \
     others AS MATERIALIZED (SELECT coalesce($13::bool, EXISTS (",
     any_due!("$15", "$14"),
     ")) AS wait), \
     moved AS (UPDATE runs r SET version = g.version, reducer = $14, fold = g.fold, updated_at = $15, \
         commit_epoch = g.epoch, commit_ordinal = g.ordinal, status = g.status, finished_at = g.finished_at, \
-        asked_at = g.asked_at, owner = CASE WHEN g.stays AND NOT (g.is_whole AND others.wait) THEN r.owner END, \
-        attempt = CASE WHEN g.is_whole THEN (g.stays AND NOT others.wait)::int WHEN g.stays THEN r.attempt \
+        asked_at = g.asked_at, owner = CASE WHEN g.stays AND NOT (g.is_whole AND g.gives_way AND others.wait) THEN r.owner END, \
+        attempt = CASE WHEN g.is_whole THEN (g.stays AND NOT (g.gives_way AND others.wait))::int WHEN g.stays THEN r.attempt \
                        ELSE greatest(r.attempt - 1, 0) END, \
         deaths = CASE WHEN g.is_whole THEN 0 ELSE r.deaths END \
       FROM given g CROSS JOIN others \
@@ -70,8 +70,14 @@ pub(super) async fn write(
         return Ok((Written::new(), Ring::Events));
     };
     let is_plain = scheduler.scheduling.only.is_any() && scheduler.left_alone(now_ms).is_nothing();
-    let others_wait =
-        if is_plain { None } else { Some(due::count(conn, scheduler, Lane::Common, now_ms, 1).await? > 0) };
+    let others_wait = if !commits.iter().any(|write| write.commit.gives_way) {
+        // Nobody asks.
+        Some(false)
+    } else if is_plain {
+        None
+    } else {
+        Some(due::count(conn, scheduler, Lane::Common, now_ms, 1).await? > 0)
+    };
     let all = || commits.iter().map(|write| &write.commit);
     let runs: Vec<_> = all().map(|commit| commit.run.as_uuid()).collect();
     let workers: Vec<_> = all().map(|commit| commit.worker.as_str()).collect();
@@ -82,6 +88,7 @@ pub(super) async fn write(
     let folds = all().map(|commit| fold_text(&commit.after)).collect::<Result<Vec<_>, _>>()?;
     let statuses: Vec<_> = all().map(|commit| commit.after.status.as_str()).collect();
     let whole: Vec<_> = all().map(|commit| commit.end == StepEnd::Done).collect();
+    let giving_way: Vec<_> = all().map(|commit| commit.gives_way).collect();
     let runnable: Vec<_> = all().map(|commit| commit.after.status.is_runnable()).collect();
     let stays: Vec<_> = all()
         .map(|commit| match commit.end {
@@ -131,6 +138,7 @@ pub(super) async fn write(
                 &finished,
                 &asked,
                 &events.epochs,
+                &giving_way,
             ],
         )
         .await?;

@@ -26,11 +26,11 @@ pub(super) const SILENCE: Duration = Duration::from_secs(12);
 
 /// Statements go along indexes whatever the server believes of its tables, and are planned once: a plan that was made while a
 /// table was empty is kept for as long as the connection, and making one takes longer than most of ours.
-const FIXED: &str =
-    "SET enable_seqscan = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan";
+const FIXED: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_mergejoin = off; \
+                     SET plan_cache_mode = force_generic_plan";
 /// Plans by what is asked and by what the tables hold.
-const PLANNED: &str =
-    "SET enable_seqscan = on; SET enable_mergejoin = on; SET plan_cache_mode = force_custom_plan";
+const PLANNED: &str = "SET enable_seqscan = on; SET enable_bitmapscan = on; SET enable_mergejoin = on; \
+                       SET plan_cache_mode = force_custom_plan";
 
 pub(super) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 

@@ -65,7 +65,7 @@ macro_rules! any_due {
         concat!(
             "SELECT FROM (SELECT run FROM jobs WHERE due_at <= ",
             $now,
-            " ORDER BY tenant, agent, priority, needs, due_at, run OFFSET 0) j CROSS JOIN LATERAL \
+            " OFFSET 0) j CROSS JOIN LATERAL \
               (SELECT FROM runs r WHERE r.id = j.run AND r.owner IS NULL AND r.reducer <= ",
             $reducer,
             " AND r.suspect IS NULL OFFSET 0) r"

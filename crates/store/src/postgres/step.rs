@@ -131,7 +131,10 @@ async fn write(
     let is_runnable = commit.after.status.is_runnable();
     let stays = match commit.end {
         StepEnd::GoesOn | StepEnd::Progress => true,
-        StepEnd::Done => is_runnable && due::count(conn, scheduler, Lane::Common, now_ms, 1).await? == 0,
+        StepEnd::Done if is_runnable && commit.gives_way => {
+            due::count(conn, scheduler, Lane::Common, now_ms, 1).await? == 0
+        }
+        StepEnd::Done => is_runnable,
         StepEnd::GiveBack => false,
     };
     let Some(kept) = write_row(commit, conn, stays, now_ms).await? else {

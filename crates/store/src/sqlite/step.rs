@@ -92,7 +92,10 @@ impl Transact for WriteCommit {
         let is_runnable = commit.after.status.is_runnable();
         let stays = match commit.end {
             StepEnd::GoesOn | StepEnd::Progress => true,
-            StepEnd::Done => is_runnable && due::count(conn, &self.scheduler, Lane::Common, now_ms, 1)? == 0,
+            StepEnd::Done if is_runnable && commit.gives_way => {
+                due::count(conn, &self.scheduler, Lane::Common, now_ms, 1)? == 0
+            }
+            StepEnd::Done => is_runnable,
             StepEnd::GiveBack => false,
         };
         let Some(kept) = commit.write_row(conn, &id, stays, now_ms)? else {

@@ -216,6 +216,7 @@ impl Pair {
             _ => None,
         });
         let commit = Commit {
+            gives_way: self.rng.chance(700),
             patience: std::time::Duration::ZERO,
             run: claim.run,
             worker,

@@ -11,7 +11,7 @@ promises![
     a_commit_whose_acknowledgement_was_lost_is_folded_once,
     a_command_in_between_makes_the_commit_wait_for_a_merge,
     a_command_to_a_held_run_leaves_a_job_that_only_the_holders_commit_removes,
-    a_run_is_kept_for_its_next_step_unless_an_older_job_waits,
+    a_run_is_kept_for_its_next_step_unless_its_slice_is_over_and_another_waits,
     a_run_that_is_handed_back_was_no_attempt,
     a_run_that_is_handed_back_keeps_its_place,
     a_claim_whose_reply_was_lost_goes_back_and_what_is_held_does_not,
@@ -109,7 +109,7 @@ async fn a_command_to_a_held_run_leaves_a_job_that_only_the_holders_commit_remov
     world.check().await;
 }
 
-async fn a_run_is_kept_for_its_next_step_unless_an_older_job_waits(world: World) {
+async fn a_run_is_kept_for_its_next_step_unless_its_slice_is_over_and_another_waits(world: World) {
     let first = world.launch("first").await;
     let worker = world.worker("w").await;
     let claim = world.claim_one(&worker).await;
@@ -120,7 +120,11 @@ async fn a_run_is_kept_for_its_next_step_unless_an_older_job_waits(world: World)
     let second = world.launch("second").await;
     world.clock.advance(5);
     let claim = Claim { fold: world.row(first).await.run, ..claim };
-    let outcome = world.store.commit(commit(&claim, &worker, 2, &[failure()], StepEnd::Done)).await;
+    let in_its_slice = Commit { gives_way: false, ..commit(&claim, &worker, 2, &[failure()], StepEnd::Done) };
+    let outcome = world.store.commit(in_its_slice).await;
+    assert!(matches!(outcome.expect("answered"), CommitOutcome::Committed { kept: true, .. }));
+    let claim = Claim { fold: world.row(first).await.run, ..claim };
+    let outcome = world.store.commit(commit(&claim, &worker, 3, &[failure()], StepEnd::Done)).await;
     assert!(matches!(outcome.expect("answered"), CommitOutcome::Committed { kept: false, .. }));
     assert_eq!(world.claim_one(&worker).await.run, second);
     let again = world.claim_one(&worker).await;

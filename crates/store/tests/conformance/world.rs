@@ -146,6 +146,7 @@ pub(crate) fn commit(
 ) -> Commit {
     let after = events.iter().try_fold(claim.fold.clone(), Run::apply).expect("legal");
     Commit {
+        gives_way: true,
         patience: std::time::Duration::ZERO,
         run: claim.run,
         worker: worker.clone(),

@@ -165,6 +165,7 @@ pub(crate) async fn commit(
     let (after, decisions) = settle(after, claim.epoch).expect("decisions that can happen");
     let events = facts.into_iter().chain(decisions).collect();
     let commit = Commit {
+        gives_way: true,
         patience: std::time::Duration::ZERO,
         run: claim.run,
         worker: WorkerId::new(worker),

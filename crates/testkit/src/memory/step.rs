@@ -64,7 +64,7 @@ impl Tables {
 
     fn write(&mut self, commit: &Commit, scheduling: &Scheduling, now_ms: i64) -> Written<CommitOutcome> {
         let runnable = commit.after.status.is_runnable();
-        let others_wait = !self.due(Lane::Common, now_ms, &scheduling.only).is_empty();
+        let others_wait = commit.gives_way && !self.due(Lane::Common, now_ms, &scheduling.only).is_empty();
         let Some(stored) = self.stored(commit.run) else { return (CommitOutcome::Fenced, None) };
         stored.write(commit.after.clone(), &commit.events, now_ms);
         stored.outputs.extend(commit.outputs.iter().map(|full| (full.call, full.text.clone())));
