@@ -45,7 +45,7 @@ pub use loop_disk::LoopDisk;
 pub use memory_limit::MemoryLimit;
 pub use network::{Cut, Network};
 pub use person::Said;
-pub use postgres::{OpenTransaction, PostgresServer};
+pub use postgres::{OpenTransaction, Pooler, PostgresServer};
 pub use process::{
     Process, cpu_seconds, descendants, freeze, is_alive, kill, pss_bytes, terminate, thaw, worker_pids_under,
 };

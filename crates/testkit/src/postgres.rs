@@ -20,6 +20,8 @@ use crate::world::Port;
 
 /// Where packages put the programs, beside the search path.
 const PACKAGES: &str = "/usr/lib/postgresql";
+/// Where Debian puts pgbouncer, which is not on everybody's search path.
+const POOLER: &str = "/usr/sbin/pgbouncer";
 const HOW_TO_GET: &str = "these tests need PostgreSQL's server: `apt-get install postgresql` (nothing has to be set up or started)";
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// What a server for tests does not need. Losing power is not tried here, so nothing waits for the disk.
@@ -57,6 +59,27 @@ impl Drop for OpenTransaction {
         // The server ends its transaction once nobody is at the other end.
         let _gone = self.0.kill();
         let _ended = self.0.wait();
+    }
+}
+
+/// Ends when dropped.
+#[derive(Debug)]
+pub struct Pooler {
+    process: Child,
+    port: Port,
+}
+
+impl Pooler {
+    /// The way to the server's database through it.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port.number)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _gone = self.process.kill();
+        let _ended = self.process.wait();
     }
 }
 
@@ -282,6 +305,34 @@ impl PostgresServer {
     /// When it was not started with TLS.
     pub fn tls_url(&self, host: &str, parameters: &str) -> String {
         format!("postgres://postgres@{host}:{}/postgres?{parameters}", self.port())
+    }
+
+    /// A pgbouncer in front of it, in this `pool_mode`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn pooler(&self, mode: &str) -> Pooler {
+        let port = Port::lease();
+        let settings = self.folder.path().join(format!("{mode}.ini"));
+        let written = format!(
+            "[databases]\n* = host={folder} port={at} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n",
+            folder = self.folder.path().display(),
+            at = self.port(),
+            port = port.number,
+        );
+        std::fs::write(&settings, written).expect("its settings");
+        let program = Path::new(POOLER);
+        assert!(program.exists(), "this test needs pgbouncer: `apt-get install pgbouncer`");
+        let mut pooler = as_its_user(program);
+        pooler.arg("-q").arg(&settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let pooler = Pooler { process: pooler.spawn().expect("a pooler"), port };
+        let mut waited = Duration::ZERO;
+        while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, pooler.port.number)).is_err() {
+            assert!(waited < READY_WITHIN, "the pooler is not ready");
+            waited += pause();
+        }
+        pooler
     }
 
     /// The certificate of the authority that issued the server's.

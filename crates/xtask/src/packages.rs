@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::shell::{Done, cmd, first_line, run, say};
 
 /// Programs with which tests make faults from outside, with the package that each comes in.
-const FAULTS: [(&str, &str); 7] = [
+const FAULTS: [(&str, &str); 8] = [
     ("strace", "strace"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),
@@ -13,6 +13,7 @@ const FAULTS: [(&str, &str); 7] = [
     ("faketime", "faketime"),
     ("ip", "iproute2"),
     ("sqlite3", "sqlite3"),
+    ("pgbouncer", "pgbouncer"),
 ];
 
 /// Where Debian puts PostgreSQL's server, which is not to be started by its name.

@@ -7,6 +7,10 @@ use crate::Error;
 pub(super) const READ_ONLY: &str =
     "this PostgreSQL server is read-only, a standby perhaps: Piton has to write it";
 
+/// What a statement that is not where it was prepared tells of.
+pub(super) const POOLER: &str = "a pooler gives each transaction another session, and Piton needs one of its own for each connection; \
+                      connect directly, or with pool_mode = session";
+
 #[derive(Debug)]
 pub(super) enum Fault {
     Sql(tokio_postgres::Error),
@@ -71,6 +75,9 @@ pub(super) fn plain(error: &tokio_postgres::Error) -> String {
             SqlState::READ_ONLY_SQL_TRANSACTION => READ_ONLY.to_owned(),
             SqlState::TOO_MANY_CONNECTIONS => {
                 format!("{}: raise max_connections, or run fewer processes", said.message())
+            }
+            SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT => {
+                format!("{}: {POOLER}", said.message())
             }
             _ => said.message().to_owned(),
         };

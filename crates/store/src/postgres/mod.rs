@@ -19,6 +19,7 @@ mod notify;
 mod open;
 mod output;
 mod pace;
+mod pooler;
 mod queue_bound;
 mod read;
 mod repair;
@@ -104,6 +105,7 @@ impl PostgresStore {
         std::fs::create_dir_all(&lock_dir).map_err(|error| {
             Error::Unusable(format!("the folder for locks {} cannot be made: {error}", lock_dir.display()))
         })?;
+        pooler::refuse_transactions(&address).await?;
         let server = open::prepare(&address).await?;
         let bell = Bell::unconnected();
         let notifier = Notifier::start(Arc::clone(&address), bell.clone());

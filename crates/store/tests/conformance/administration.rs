@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use piton_core::Command;
 use piton_store::{Clock, Error, Lane, StepEnd, Store};
+use piton_testkit::deadline;
 
 use crate::moving::{Runs, fill};
 use crate::postgres::Postgres;
@@ -153,4 +154,27 @@ async fn a_server_is_spoken_to_over_tls_as_far_as_is_asked() {
         let error = encrypted(host, parameters).await.expect_err(parameters).to_string();
         assert!(error.contains(why), "{parameters}: {error}");
     }
+}
+
+/// Each session of ours is its own at a pooler, or it says what to do.
+#[tokio::test]
+async fn a_pooler_in_between_serves_sessions_and_not_transactions() {
+    let engine = Arc::new(Postgres::fresh().await);
+    let clock = Clock::told(START_MS);
+    let sessions = engine.server.pooler("session");
+    let store: Arc<dyn Store> = Arc::new(engine.store_at(&sessions.url(), &clock).await.expect("a store"));
+    let world = World { clock: clock.clone(), store, engine: Arc::clone(&engine) as _ };
+    let worker = world.worker("w").await;
+    // Another process's launch is heard of.
+    let elsewhere = engine.store_at(&engine.url(), &clock).await.expect("a store");
+    let mut rings = world.store.bell().jobs();
+    elsewhere.launch(launch("x")).await.expect("launched");
+    tokio::time::timeout(deadline(), rings.heard()).await.expect("the bell rings");
+    let claim = world.claim_one(&worker).await;
+    world.store.commit(commit(&claim, &worker, 1, &[failure()], StepEnd::Done)).await.expect("committed");
+    world.check().await;
+
+    let transactions = engine.server.pooler("transaction");
+    let refused = engine.store_at(&transactions.url(), &clock).await.expect_err("sessions are not its own");
+    assert!(matches!(&refused, Error::Unusable(why) if why.contains("pool_mode = session")), "{refused}");
 }
