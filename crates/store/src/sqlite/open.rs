@@ -61,7 +61,7 @@ impl Synchronous {
 pub(super) fn path_in(url: &str) -> Result<PathBuf, Error> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).ok_or_else(|| {
         Error::Unusable(format!(
-            "{:?} is not a store this version knows: expected sqlite://PATH, such as sqlite://data/piton.db",
+            "{:?} is not a store this version knows: expected sqlite://PATH, such as sqlite://data/piton.db, or postgres://USER@HOST/DATABASE",
             scheme_only(url)
         ))
     })?;
