@@ -1,44 +1,19 @@
 import { fireEvent, screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { expect, it } from 'vitest';
+import { call, eventsSince } from '@/test/events';
 import { openPage } from '@/test/page';
 import { RUN, serve } from '@/test/server';
+import type { RunEvent } from './api/events';
 
 const PATH = `/runs/${RUN.id}`;
-const at = (ms: number) => new Date(Date.parse(RUN.created_at) + ms).toISOString();
-const event = (id: number, ms: number, type: string, data: object) => ({ id, at: at(ms), v: 2, type, data });
-const replied = (id: number, ms: number, turn: number, took_ms: number, calls: object[]) =>
-  event(id, ms, 'model_replied', {
-    turn,
-    text: null,
-    calls,
-    notes: [],
-    usage: { input_tokens: 0, output_tokens: 0 },
-    model: 'm',
-    request: { api: 'responses', through_seq: 0, sha256: '', bytes: 0, tries: 1, took_ms },
-    attempt: 1,
-  });
-const call = (id: string, name: string, kind: unknown = { tool: 'pure' }) => ({
-  id,
-  call_id: id,
-  name,
-  arguments: '{}',
-  kind,
-});
-
-const LAUNCHED = event(1, 0, 'launched', {
-  agent: 'd',
-  agent_name: 'calculator',
-  task: 'Add',
-  max_steps: 10,
-});
+const { at, event, launched, replied } = eventsSince(RUN.created_at);
 
 /** The Time tab of a run with these events that ended after `ms`. */
-function openTime(events: object[], ms: number) {
+function openTime(events: RunEvent[], ms: number) {
   const run = { ...RUN, version: events.length, updated_at: at(ms), finished_at: at(ms) };
   const frames = events.map((one) => {
-    const { id, type } = one as { id: number; type: string };
-    return `id: ${id}\nevent: ${type}\ndata: ${JSON.stringify(one)}\n\n`;
+    return `id: ${one.id}\nevent: ${one.type}\ndata: ${JSON.stringify(one)}\n\n`;
   });
   serve({
     [`GET /v1${PATH}`]: () => ({ body: run }),
@@ -49,7 +24,7 @@ function openTime(events: object[], ms: number) {
 }
 
 const STORY = [
-  LAUNCHED,
+  launched,
   replied(2, 100, 1, 80, [call('c1', 'sum\u202emus')]),
   event(3, 130, 'tool_returned', { call: 'c1', result: 1, took_ms: 20, attempt: 1 }),
   replied(4, 200, 2, 50, [call('c2', 'ask_human', 'ask_human')]),
@@ -94,6 +69,6 @@ it('leads to the event of a bar without leaving the tab, and leaves a new window
 });
 
 it('says so where nothing has taken time yet', async () => {
-  openTime([LAUNCHED], 10);
+  openTime([launched], 10);
   expect(await screen.findByText('Nothing has taken time yet')).toBeInTheDocument();
 });

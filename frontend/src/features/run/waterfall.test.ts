@@ -1,32 +1,13 @@
 import { expect, it } from 'vitest';
-import type { RunEvent } from './api/events';
+import { call, eventsSince } from '@/test/events';
 import { EMPTY, fold } from './timeline';
 import { scaleOf, spansOf } from './waterfall';
 
-const at = (ms: number) => new Date(1_000_000 + ms).toISOString();
-const call = (id: string, name: string, kind: unknown = { tool: 'pure' }) => ({
-  id,
-  call_id: id,
-  name,
-  arguments: '{}',
-  kind,
-});
-const event = (id: number, ms: number, type: string, data: object) =>
-  ({ id, at: at(ms), v: 2, type, data }) as unknown as RunEvent;
-const replied = (id: number, ms: number, turn: number, took_ms: number, calls: object[]) =>
-  event(id, ms, 'model_replied', {
-    turn,
-    text: null,
-    calls,
-    notes: [],
-    usage: { input_tokens: 0, output_tokens: 0 },
-    model: 'm',
-    request: { api: 'responses', through_seq: 0, sha256: '', bytes: 0, tries: 1, took_ms },
-    attempt: 1,
-  });
+const START_MS = 1_000_000;
+const { at, event, launched, replied } = eventsSince(new Date(START_MS).toISOString());
 
 const STORY = fold(EMPTY, [
-  event(1, 0, 'launched', { agent: 'a', agent_name: 'a', task: 't', max_steps: 10 }),
+  launched,
   replied(2, 100, 1, 80, [call('c1', 'sum')]),
   event(3, 130, 'tool_returned', { call: 'c1', result: 1, took_ms: 20, attempt: 1 }),
   replied(4, 200, 2, 50, [call('c2', 'ask_human', 'ask_human')]),
@@ -36,8 +17,8 @@ const STORY = fold(EMPTY, [
 
 it('says what happened from when to when', () => {
   const lost = [{ worker: 'w', epoch: 1, attempt: 1, version: 1, at: at(50), how: '', blamed: false }];
-  const spans = spansOf(STORY, lost, 1_000_000 + 4_000_000);
-  expect(spans.map(({ kind, from_ms, to_ms }) => [kind, from_ms - 1_000_000, to_ms - 1_000_000])).toEqual([
+  const spans = spansOf(STORY, lost, START_MS + 4_000_000);
+  expect(spans.map(({ kind, from_ms, to_ms }) => [kind, from_ms - START_MS, to_ms - START_MS])).toEqual([
     ['lost', 0, 50],
     ['model', 20, 100],
     ['tool', 110, 130],
@@ -48,15 +29,12 @@ it('says what happened from when to when', () => {
 });
 
 it('goes on until now where it has not ended', () => {
-  const paused = fold(EMPTY, [
-    event(1, 0, 'launched', { agent: 'a', agent_name: 'a', task: 't', max_steps: 10 }),
-    event(2, 10, 'paused', {}),
-  ]);
+  const paused = fold(EMPTY, [launched, event(2, 10, 'paused', {})]);
   expect(spansOf(paused, [], 1_000_500)).toMatchObject([{ kind: 'paused', to_ms: 1_000_500, isOpen: true }]);
 });
 
 it('draws an hour of waiting short, and keeps the order of times', () => {
-  const spans = spansOf(STORY, [], 1_000_000);
+  const spans = spansOf(STORY, [], START_MS);
   const scale = scaleOf(spans, 1_000_000, 4_600_000);
   expect(scale.gaps.at(-1)?.ms).toBe(3_599_800);
   expect(scale.at(1_000_000 + 200)).toBeGreaterThan(0.6);
