@@ -12,6 +12,7 @@ mod judging;
 mod launching;
 mod lock;
 mod moving;
+mod next;
 mod pace;
 mod postgres;
 mod scheduling;
@@ -27,6 +28,8 @@ pub use error::{CommandError, Error};
 pub use floor::BareCommits;
 pub use lock::{Slots, WorkerLock};
 pub use moving::{Move, Moved, Place, Progress, digests_at};
+#[doc(hidden)]
+pub use next::{Next, rehearse};
 pub use pace::{Meter, PACE_AHEAD_MS, Pace, Places};
 pub use postgres::{PostgresOptions, PostgresStore, ScratchDatabase};
 pub use scheduling::{Due, HOLD_OFF_MAX_MS, HeldRuns, Only, PRIORITY_AGE_MS, PerName, Scheduling, Turns};

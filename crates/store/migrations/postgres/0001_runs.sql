@@ -1,7 +1,8 @@
+-- part: together
 -- Times are UTC milliseconds. JSON is text, never jsonb: an escaped NUL must survive.
 
 -- Agent definitions by digest. A run is pinned to one; an edited file strands nobody.
-CREATE TABLE agents (
+CREATE TABLE IF NOT EXISTS agents (
     digest     text   PRIMARY KEY,
     name       text   NOT NULL,
     definition text   NOT NULL,
@@ -10,7 +11,7 @@ CREATE TABLE agents (
 
 -- One row per run: its fold (columns for what is searched by, `fold` for the whole), and who holds it.
 -- Most steps change no column that an index knows, so with room in the page a new version of a row costs no index.
-CREATE TABLE runs (
+CREATE TABLE IF NOT EXISTS runs (
     id             uuid    PRIMARY KEY,           -- UUIDv7, so by time of launch
     tenant         text    NOT NULL,
     labels         text    NOT NULL,              -- JSON object of texts
@@ -40,15 +41,15 @@ CREATE TABLE runs (
     finished_at    bigint
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02);
 
-CREATE INDEX runs_by_status ON runs (status, id);
-CREATE INDEX runs_owned ON runs (owner) WHERE owner IS NOT NULL;
-CREATE INDEX runs_runnable ON runs (id) WHERE status IN ('running', 'cancelling');
-CREATE INDEX runs_asking ON runs (asked_at) WHERE asked_at IS NOT NULL;
-CREATE INDEX runs_labelled ON runs USING gin (label_pairs) WHERE label_pairs <> '{}';
-CREATE INDEX runs_suspect ON runs (suspect) WHERE suspect IS NOT NULL;
+CREATE INDEX IF NOT EXISTS runs_by_status ON runs (status, id);
+CREATE INDEX IF NOT EXISTS runs_owned ON runs (owner) WHERE owner IS NOT NULL;
+CREATE INDEX IF NOT EXISTS runs_runnable ON runs (id) WHERE status IN ('running', 'cancelling');
+CREATE INDEX IF NOT EXISTS runs_asking ON runs (asked_at) WHERE asked_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS runs_labelled ON runs USING gin (label_pairs) WHERE label_pairs <> '{}';
+CREATE INDEX IF NOT EXISTS runs_suspect ON runs (suspect) WHERE suspect IS NOT NULL;
 
 -- What happened. Appended, never edited.
-CREATE TABLE events (
+CREATE TABLE IF NOT EXISTS events (
     run   uuid    NOT NULL,
     seq   bigint  NOT NULL,                       -- from 1 in each run
     at    bigint  NOT NULL,
@@ -61,7 +62,7 @@ CREATE TABLE events (
 
 -- Wake-ups: at most one per run, and only while one is due. The run says what there is to do. Rows live for moments:
 -- vacuum has to come by number, not by share.
-CREATE TABLE jobs (
+CREATE TABLE IF NOT EXISTS jobs (
     run         uuid    PRIMARY KEY,
     kind        text    NOT NULL CHECK (kind IN ('launch', 'resume', 'answer', 'step')),
     tenant      text    NOT NULL,
@@ -71,10 +72,10 @@ CREATE TABLE jobs (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_cost_delay = 0);
 
-CREATE INDEX jobs_due ON jobs (priority DESC, due_at, run);
+CREATE INDEX IF NOT EXISTS jobs_due ON jobs (priority DESC, due_at, run);
 
 -- Worker incarnations, one lease each.
-CREATE TABLE workers (
+CREATE TABLE IF NOT EXISTS workers (
     id          text   PRIMARY KEY,
     host        text   NOT NULL,
     pid         bigint NOT NULL,
@@ -86,7 +87,7 @@ CREATE TABLE workers (
 ) WITH (fillfactor = 50);
 
 -- Attempts that ended with their worker, for whoever looks into a run.
-CREATE TABLE lost_attempts (
+CREATE TABLE IF NOT EXISTS lost_attempts (
     run       uuid    NOT NULL,
     epoch     bigint  NOT NULL,
     attempt   bigint  NOT NULL,
@@ -99,11 +100,11 @@ CREATE TABLE lost_attempts (
     PRIMARY KEY (run, epoch)
 );
 
-CREATE INDEX lost_attempts_by_worker ON lost_attempts (worker text_pattern_ops);
+CREATE INDEX IF NOT EXISTS lost_attempts_by_worker ON lost_attempts (worker text_pattern_ops);
 
 -- Tool outputs that were cut for the model, in full. In parts, so that reading one takes little memory; as bytes,
 -- because text holds no NUL here.
-CREATE TABLE outputs (
+CREATE TABLE IF NOT EXISTS outputs (
     run  uuid   NOT NULL,
     call text   NOT NULL,
     part bigint NOT NULL,                         -- from 0
@@ -111,7 +112,7 @@ CREATE TABLE outputs (
     PRIMARY KEY (run, call, part)
 );
 
-CREATE TABLE idempotency_keys (
+CREATE TABLE IF NOT EXISTS idempotency_keys (
     tenant      text   NOT NULL,
     key         text   NOT NULL,
     body_sha256 text   NOT NULL,
@@ -120,4 +121,4 @@ CREATE TABLE idempotency_keys (
     PRIMARY KEY (tenant, key)
 );
 
-CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
+CREATE INDEX IF NOT EXISTS idempotency_keys_by_age ON idempotency_keys (created_at);

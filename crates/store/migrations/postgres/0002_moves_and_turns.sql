@@ -1,5 +1,6 @@
+-- part: together
 -- Where the runs of this database are going or went ('to'), and where they came from ('from').
-CREATE TABLE moves (
+CREATE TABLE IF NOT EXISTS moves (
     way       text   PRIMARY KEY CHECK (way IN ('to', 'from')),
     id        text   NOT NULL,                    -- the same at both ends
     place     text   NOT NULL,                    -- the other database's URL, without a password
@@ -11,27 +12,24 @@ CREATE TABLE moves (
 );
 
 -- Runs that changed since they were copied. Triggers write it, which are there while runs are being moved.
-CREATE TABLE moves_touched (
+CREATE TABLE IF NOT EXISTS moves_touched (
     run   uuid   PRIMARY KEY,
     times bigint NOT NULL
 );
 
--- Jobs wait in lines: those of one tenant, agent and priority, oldest first. Whose turn it is among the lines is chosen at
--- each claim, so that neither a long line nor one that may not go on is ever walked through.
-ALTER TABLE jobs ADD COLUMN agent text NOT NULL DEFAULT '';  -- the run's; empty where an older Piton wrote it
-
-UPDATE jobs SET agent = runs.agent_name FROM runs WHERE runs.id = jobs.run;
-
-CREATE INDEX jobs_lines ON jobs (tenant, agent, priority, due_at, run);
-DROP INDEX jobs_due;
-
--- A worker that takes nothing new, and ends when it has finished what it holds.
-ALTER TABLE workers ADD COLUMN draining boolean NOT NULL DEFAULT false;
-
 -- When each model endpoint may be called next, where it is limited. In microseconds (UTC): a place in its line of calls, and
 -- when the tokens used so far are made good.
-CREATE TABLE paces (
+CREATE TABLE IF NOT EXISTS paces (
     endpoint text   PRIMARY KEY,
     call_at  bigint NOT NULL,
     token_at bigint NOT NULL
 ) WITH (fillfactor = 50);
+
+-- part: together
+-- Jobs wait in lines: those of one tenant, agent and priority, oldest first. Whose turn it is among the lines is chosen at
+-- each claim, so that neither a long line nor one that may not go on is ever walked through.
+ALTER TABLE jobs ADD COLUMN IF NOT EXISTS agent text NOT NULL DEFAULT '';  -- the run's; empty where an older Piton wrote it
+
+-- part: together
+-- A worker that takes nothing new, and ends when it has finished what it holds.
+ALTER TABLE workers ADD COLUMN IF NOT EXISTS draining boolean NOT NULL DEFAULT false;

@@ -60,7 +60,8 @@ impl Backoff {
     }
 }
 
-fn waits() -> ExponentialBackoff {
+/// How long to wait before each next try, for as long as one likes.
+pub(super) fn waits() -> ExponentialBackoff {
     let waits = ExponentialBuilder::new().with_min_delay(FIRST).with_max_delay(MAX);
     waits.without_max_times().with_jitter().build()
 }

@@ -200,7 +200,7 @@ const TABLES: &str = "SELECT 'column ' || c.relname || '.' || a.attname, format_
      FROM pg_class c WHERE c.relnamespace = $1::text::regnamespace AND c.relkind = 'i'";
 
 /// The tables and indexes against those that the migrations make, as temporary ones that are rolled back.
-async fn schema(conn: &Conn, schema: u32) -> Check {
+pub(super) async fn schema(conn: &Conn, schema: u32) -> Check {
     let newest = open::newest_schema();
     if schema > newest {
         let looked_at = format!("schema {schema} of a newer Piton, which this one (schema {newest}) can use");
@@ -215,7 +215,7 @@ async fn schema(conn: &Conn, schema: u32) -> Check {
         let there = tables(row.get(0)).await?;
         conn.batch("BEGIN; SET LOCAL search_path = pg_temp").await?;
         let made = async {
-            conn.batch(&open::migrations()).await?;
+            conn.batch(&open::at_once()?).await?;
             let row = conn.client().query_one("SELECT pg_my_temp_schema()::regnamespace::text", &[]).await?;
             tables(row.get(0)).await
         };

@@ -47,6 +47,11 @@ impl Fault {
         self.has_code(&[SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED])
     }
 
+    /// Whether somebody else has what it wanted to lock.
+    pub(super) fn is_of_a_lock(&self) -> bool {
+        self.has_code(&[SqlState::LOCK_NOT_AVAILABLE])
+    }
+
     fn has_code(&self, codes: &[SqlState]) -> bool {
         matches!(self, Self::Sql(error) if error.code().is_some_and(|code| codes.contains(code)))
     }

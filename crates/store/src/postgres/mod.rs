@@ -14,6 +14,7 @@ mod fault;
 mod floor;
 mod launch;
 mod look;
+mod migrating;
 mod moving;
 mod notify;
 mod open;

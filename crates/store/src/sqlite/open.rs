@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::fault::plain;
 use super::line;
-use crate::Error;
+use crate::{Error, next};
 
 /// What makes a schema out of the one before; the schema's number is its place here, from 1.
 const MIGRATIONS: [&str; 5] = [
@@ -185,14 +185,19 @@ fn migrate_file(path: &Path) -> Result<u32, Error> {
     schema(&conn).map_err(unavailable)
 }
 
+/// Each makes a schema out of the one before, from 1.
+fn migrations() -> impl Iterator<Item = (u32, &'static str)> {
+    (1..).zip(MIGRATIONS.into_iter().chain(next::on_sqlite().iter().copied()))
+}
+
 /// The schema that this version writes.
 pub(super) fn newest_schema() -> u32 {
-    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+    migrations().last().map_or(0, |(number, _)| number)
 }
 
 /// Brings a database of ours from schema `before` up to [`newest_schema`], one transaction for each.
 pub(super) fn migrate(conn: &mut Connection, before: u32) -> rusqlite::Result<()> {
-    for (number, sql) in (1..).zip(MIGRATIONS).skip(before as usize) {
+    for (number, sql) in migrations().skip(before as usize) {
         let step = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         step.execute_batch(sql)?;
         step.pragma_update(None, "user_version", number)?;
