@@ -39,6 +39,8 @@ pub struct ApiOptions {
     pub model_name: String,
     pub version: String,
     pub prompts: Arc<dyn Prompts>,
+    /// Once it is cancelled, `/readyz` says that this server is about to stop.
+    pub leaving: CancellationToken,
 }
 
 /// Renders again what a model was asked. The API knows no model: whoever composes it brings one.

@@ -32,6 +32,9 @@ pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
+/// What is said by a server that still answers, and is about to stop.
+const LEAVING: &str = "this server is about to stop: send requests to another one";
+
 /// Whether launches are taken now. Callers without the API key, where one is set, see `status` only.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Ready {
@@ -76,7 +79,8 @@ pub(crate) struct WorkerCount {
 )]
 pub(crate) async fn readyz(State(api): Shared, Extension(caller): Extension<Caller>) -> Response {
     let mut readiness = api.store.readiness().await;
-    let trouble = readiness.trouble.take();
+    let is_leaving = api.options.leaving.is_cancelled();
+    let trouble = is_leaving.then(|| LEAVING.to_owned()).or_else(|| readiness.trouble.take());
     let (code, status) = match &trouble {
         None => (StatusCode::OK, "ready"),
         Some(trouble) => {
@@ -140,6 +144,15 @@ mod tests {
         let ready = world.get("/readyz").await.expect(200);
         assert_eq!(ready["workers"]["alive"], 1);
         assert_eq!(ready["warnings"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_about_to_stop_is_not_ready_and_answers() {
+        let world = World::with(options()).await;
+        world.leaving.cancel();
+        let ready = world.get("/readyz").await.expect(503);
+        assert_eq!(ready["reason"], super::LEAVING);
+        world.launch("go").await;
     }
 
     #[tokio::test]

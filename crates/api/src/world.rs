@@ -30,6 +30,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) clock: Clock,
     pub(crate) stop: CancellationToken,
+    pub(crate) leaving: CancellationToken,
     pub(crate) router: Router,
     /// The worker that is played. Another name is another process.
     pub(crate) worker: WorkerId,
@@ -58,6 +59,7 @@ pub(crate) fn options() -> ApiOptions {
         model_name: "gpt-5".to_owned(),
         version: "0.1.0".to_owned(),
         prompts: Arc::new(Counted),
+        leaving: CancellationToken::new(),
     }
 }
 
@@ -109,10 +111,10 @@ impl World {
         let clock = Clock::told(BEGIN_MS);
         let url = format!("sqlite://{}", dir.path().join("piton.db").display());
         let store = Arc::new(SqliteStore::open(&url, store, clock.clone()).await.expect("a store"));
-        let stop = CancellationToken::new();
+        let (stop, leaving) = (CancellationToken::new(), options.leaving.clone());
         let router = router(Arc::clone(&store) as Arc<dyn Store>, clock.clone(), options, stop.clone());
         let worker = WorkerId::new("by-hand");
-        Self { store, clock, stop, router, worker, _dir: dir }
+        Self { store, clock, stop, leaving, router, worker, _dir: dir }
     }
 
     /// The same database as another process has it.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use piton_api::{ApiOptions, Prompt, Prompts};
@@ -43,8 +44,9 @@ pub(crate) async fn serve(
     let database = open::database(loaded).await?;
     let store = database.store();
     let listen = listener.local_addr()?;
-    let stop = signals::stop_token();
-    let options = api_options(loaded, agents.agents(), listen, server.api_key.clone())?;
+    let leaving = signals::stop_token();
+    let stop = after(leaving.clone(), Duration::from_millis(server.linger_ms));
+    let options = api_options(loaded, agents.agents(), listen, server.api_key.clone(), leaving)?;
     let router = piton_api::router(Arc::clone(&store), Clock::system(), options, stop.clone());
     let shutdown_ms = loaded.config.worker.shutdown_ms;
     let children = Children::new(flags, config_dir, shutdown_ms, Arc::clone(&store), stop.clone())?;
@@ -70,11 +72,24 @@ pub(crate) async fn serve(
     served.context("the server stopped")
 }
 
+/// Cancelled this long after `leaving` is.
+fn after(leaving: CancellationToken, linger: Duration) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        leaving.cancelled().await;
+        tokio::time::sleep(linger).await;
+        token.cancel();
+    });
+    stop
+}
+
 pub(crate) fn api_options(
     loaded: &Loaded,
     agents: Vec<Agent>,
     listen: SocketAddr,
     api_key: Option<SecretString>,
+    leaving: CancellationToken,
 ) -> anyhow::Result<ApiOptions> {
     let config = &loaded.config;
     let renderer = Renderer::new(config.model.reasoning_effort.as_deref(), config.model.max_output_tokens)?;
@@ -91,6 +106,7 @@ pub(crate) fn api_options(
         model_name: config.model.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         prompts: Arc::new(Rendered(renderer)),
+        leaving,
     })
 }
 
@@ -125,7 +141,7 @@ pub(crate) async fn privately(
     let listen = listener.local_addr()?;
     let key =
         SecretString::from(format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()));
-    let options = api_options(loaded, agents.agents(), listen, Some(key.clone()))?;
+    let options = api_options(loaded, agents.agents(), listen, Some(key.clone()), stop.clone())?;
     let router = piton_api::router(store, Clock::system(), options, stop.clone());
     tokio::spawn(async move {
         if let Err(error) = piton_api::serve(listener, router, OTHER_CONNECTIONS, stop).await {

@@ -120,6 +120,13 @@ pub(crate) const KEYS: &[Key] = &[
         "Clients that follow runs live at once. Who comes later is told to come back, with 503."
     ),
     key!(
+        "server.linger_ms",
+        whole(0, 600_000),
+        "0",
+        "How long a server that is told to stop goes on answering while `/readyz` says 503, so that a balancer before it finds \
+         another one."
+    ),
+    key!(
         "queue.waiting_max",
         whole(1, 1_000_000_000),
         "1000000",

@@ -69,6 +69,7 @@ pub(crate) struct ServerConfig {
     /// As browsers send them: scheme, host and port.
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) live_clients_max: usize,
+    pub(crate) linger_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
