@@ -30,7 +30,7 @@ COPY config config
 COPY --from=web /src/frontend/dist frontend/dist
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-${TARGETARCH},target=/src/target \
-    cargo build --release --locked --package piton \
+    cargo build --release --locked --package piton --bin piton \
     && install --strip target/release/piton /usr/local/bin/piton \
     && mkdir /var/lib/piton
 

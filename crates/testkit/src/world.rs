@@ -49,13 +49,15 @@ pub struct World {
 }
 
 impl World {
-    /// `binary` is `env!("CARGO_BIN_EXE_piton")`; `PITON_TEST_BIN` names another, such as a release build. Its database
+    /// `binary` is `env!("CARGO_BIN_EXE_piton")`; `PITON_TEST_BIN` names another in its place, such as a release build. Its database
     /// is a file, and with `PITON_TEST_STORE=postgres` one on a PostgreSQL server of its own.
     ///
     /// # Panics
     /// When there is no room for a folder or no free port.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
-        let binary = std::env::var_os("PITON_TEST_BIN").map_or_else(|| binary.into(), PathBuf::from);
+        let binary = binary.into();
+        let other = std::env::var_os("PITON_TEST_BIN").filter(|_| binary.ends_with("piton"));
+        let binary = other.map_or(binary, PathBuf::from);
         let folder = tempfile::Builder::new().prefix("piton-").tempdir().expect("a folder");
         fs::create_dir_all(folder.path().join("data")).expect("a folder for the database");
         let port = Port::lease();

@@ -8,7 +8,7 @@ use crate::shell::{Done, Failure, While, cmd, run, say, target};
 
 const MINUTES: f64 = 10.0;
 /// Together, so that both are built with the same features, and dependencies once.
-const BUILD: &str = "cargo build --release --locked -p piton -p piton-testkit --bins";
+const BUILD: &str = "cargo build --release --locked -p piton -p piton-testkit --bin piton --bin piton-ledger";
 /// Not nextest: it would end a test that takes an hour.
 const STORM: &str = "cargo test --release --locked -p piton -p piton-testkit --test chaos -- --nocapture";
 

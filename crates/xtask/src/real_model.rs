@@ -67,7 +67,7 @@ pub(crate) fn run(args: &[String]) -> Done {
         _ => return Err("real-model takes at most one argument, the number of tasks".into()),
     };
     let python = python()?;
-    run_command(&mut cmd("cargo build --package piton --locked"))?;
+    run_command(&mut cmd("cargo build --package piton --bin piton --locked"))?;
     let mut tally = Tally::default();
     for (number, round) in ROUNDS.iter().enumerate() {
         let tasks: Vec<&str> = (number..count).step_by(ROUNDS.len()).map(task).collect();

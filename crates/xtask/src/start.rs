@@ -7,7 +7,7 @@ use crate::shell::{Done, cmd, run, say, spelled, target};
 pub(crate) fn start(args: &[String]) -> Done {
     frontend::ready()?;
     frontend::build()?;
-    run(&mut cmd("cargo build --release --package piton --locked"))?;
+    run(&mut cmd("cargo build --release --package piton --bin piton --locked"))?;
 
     let mut serve = std::process::Command::new(target().join("release/piton"));
     serve.arg("serve").args(args).current_dir(crate::shell::root());
