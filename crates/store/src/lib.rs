@@ -14,6 +14,7 @@ mod lock;
 mod moving;
 mod pace;
 mod postgres;
+mod pruning;
 mod scheduling;
 mod skew;
 mod sqlite;
@@ -29,6 +30,7 @@ pub use lock::{Slots, WorkerLock};
 pub use moving::{Move, Moved, Place, Progress, digests_at};
 pub use pace::{Meter, PACE_AHEAD_MS, Pace, Places};
 pub use postgres::{PostgresOptions, PostgresStore, ScratchDatabase};
+pub use pruning::{Prunable, Prune, PruneBatch, Pruned};
 pub use scheduling::{Due, HOLD_OFF_MAX_MS, HeldRuns, Only, PRIORITY_AGE_MS, PerName, Scheduling, Turns};
 pub use skew::{JobsOf, LACKS_MAX, Lack, Lacking, Needs};
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
@@ -187,6 +189,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     }
 
     // --- what an operator asks ---------------------------------------------------------------------------
+
+    /// Deletes the first batch of the runs after `after` ([`Prune::BEGINNING`]: of all) that `prune` means, each with all that
+    /// is kept of it. One process deletes at a time: where another does, nothing is deleted, and the same is to be asked again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] also while the runs are being moved to another database, and afterwards.
+    async fn prune(&self, prune: &Prune, after: RunId) -> Result<Pruned, Error>;
 
     /// Checks every invariant, one line each.
     async fn check(&self) -> Result<Vec<Check>, Error>;

@@ -20,6 +20,7 @@ mod open;
 mod output;
 mod pace;
 mod pooler;
+mod prune;
 mod queue_bound;
 mod read;
 mod repair;
@@ -52,9 +53,9 @@ use crate::scheduling::Scheduler;
 use crate::stepping::{HandBack, HandBackAllBut, TakeJobs, Taken, WriteCommit};
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
-    Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Meter, Pace, Peer, Places, QueueStats,
-    Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Synchronous, Tally, Verdict,
-    WorkerRow, lock,
+    Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Meter, Pace, Peer, Places, Prune, Pruned,
+    QueueStats, Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Synchronous, Tally,
+    Verdict, WorkerRow, lock,
 };
 
 #[derive(Debug, Clone)]
@@ -341,6 +342,14 @@ impl Store for PostgresStore {
             self.recover(&LostWorker { id, expires_at_ms, why: Lost::LockFree, busy_with }).await?;
         }
         self.writer.write(death::Judge(death.clone())).await
+    }
+
+    async fn prune(&self, prune: &Prune, after: RunId) -> Result<Pruned, Error> {
+        let batch = self.pool.read(async |conn| prune::choose(conn, prune, after).await).await?;
+        if prune.is_rehearsal || batch.runs.is_empty() {
+            return Ok(batch.would_be());
+        }
+        Ok(self.pool.read(async |conn| prune::delete(conn, prune, after, &batch).await).await?)
     }
 
     async fn is_leaving(&self) -> Result<bool, Error> {

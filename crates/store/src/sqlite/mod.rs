@@ -12,6 +12,7 @@ mod moving;
 mod open;
 mod output;
 mod pace;
+mod prune;
 mod queue_bound;
 mod read;
 mod reader;
@@ -42,8 +43,9 @@ use crate::scheduling::Scheduler;
 use crate::stepping::{HandBack, HandBackAllBut, TakeJobs, Taken, WriteCommit};
 use crate::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
-    Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness,
-    RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Tally, Verdict, WorkerRow,
+    Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, Prune, Pruned,
+    QueueStats, Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Tally, Verdict,
+    WorkerRow,
 };
 
 /// Runs and events that are looked at where somebody asks for them.
@@ -382,6 +384,15 @@ impl Store for SqliteStore {
 
     async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
         Ok(self.run(run).await?.and_then(|row| lock::still_acting(&self.live, &row)))
+    }
+
+    async fn prune(&self, prune: &Prune, after: RunId) -> Result<Pruned, Error> {
+        let chosen = prune.clone();
+        let batch = self.readers.read(move |conn| prune::choose(conn, &chosen, after)).await?;
+        if prune.is_rehearsal || batch.runs.is_empty() {
+            return Ok(batch.would_be());
+        }
+        self.writer.write(prune::WritePrune { prune: prune.clone(), after, batch }).await?
     }
 
     async fn is_leaving(&self) -> Result<bool, Error> {

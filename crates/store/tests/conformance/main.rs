@@ -35,6 +35,7 @@ mod fairness;
 mod launches;
 mod lists;
 mod outputs;
+mod pruning;
 mod skew;
 mod steps;
 mod workers;

@@ -6,6 +6,7 @@
 
 mod check;
 mod mutant;
+mod prune;
 mod step;
 mod tables;
 mod workers;
@@ -19,9 +20,9 @@ use piton_core::{
 };
 use piton_store::{
     Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, JobsOf, Lack,
-    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Needs, Pace, Peer, PeerLock, Places, QueueStats,
-    Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, StepEnd, Store, Tally, Turns, Verdict,
-    WorkerRow,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Needs, Pace, Peer, PeerLock, Places, Prune,
+    Pruned, QueueStats, Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, StepEnd, Store, Tally,
+    Turns, Verdict, WorkerRow,
 };
 
 pub use mutant::Mutant;
@@ -33,7 +34,7 @@ const PAGE_MAX: usize = 1000;
 /// How long a worker whose lease lapsed is still listed.
 const LAPSED_SHOWN_MS: i64 = 60_000;
 /// Bytes of one part of an output.
-const OUTPUT_PART_BYTES: usize = 256 * 1024;
+pub(super) const OUTPUT_PART_BYTES: usize = 256 * 1024;
 /// Writes that the disk need not have yet. The oldest is taken as written when there are more.
 const UNSYNCED_MAX: usize = 64;
 
@@ -482,6 +483,13 @@ impl Store for MemoryStore {
 
     async fn clock_set_back(&self) -> Result<u64, Error> {
         Ok(self.unsynced(Tables::clock_set_back))
+    }
+
+    async fn prune(&self, prune: &Prune, after: RunId) -> Result<Pruned, Error> {
+        if prune.is_rehearsal {
+            return self.read(|tables| tables.prunable(prune, after).would_be());
+        }
+        Ok(self.synced(|tables, _| tables.prune(prune, after)))
     }
 
     async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error> {
