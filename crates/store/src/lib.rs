@@ -35,9 +35,9 @@ pub use scheduling::{Due, HOLD_OFF_MAX_MS, HeldRuns, Only, PRIORITY_AGE_MS, PerN
 pub use skew::{JobsOf, LACKS_MAX, Lack, Lacking, Needs};
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
-    Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, InboxItem, JobKind,
-    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, Repair,
-    RunFilter, RunPage, RunRow, Standing, StepEnd, Tally, Verdict, WorkerRow,
+    Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, Inbox, InboxItem,
+    JobKind, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness,
+    Repair, RunFilter, RunPage, RunRow, Standing, StepEnd, Tally, UnreadableRun, Verdict, WorkerRow,
 };
 
 use async_trait::async_trait;
@@ -68,7 +68,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// `None` when there is no such run.
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, Error>;
 
-    /// Newest first; at most `filter.limit` rows, and the cursor for those after them.
+    /// Newest first; at most `filter.limit` rows, and the cursor for those after them. A row that cannot be read takes none of
+    /// the others with it.
     async fn runs(&self, filter: &RunFilter) -> Result<RunPage, Error>;
 
     /// The events after `after` (0: from the first), in order: at most `limit`, and at least one if there is one. There
@@ -89,8 +90,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// may yet happen. A worker that itself gave the call up has let go of it.
     async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error>;
 
-    /// Open questions and unknown outcomes of all runs, oldest first, at most `limit`.
-    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error>;
+    /// Open questions and unknown outcomes of all runs, oldest first, at most `limit` with those that cannot be read.
+    async fn inbox(&self, limit: u32) -> Result<Inbox, Error>;
 
     /// The workers whose lease has not lapsed, and those that lapsed in the last minute.
     async fn workers(&self) -> Result<Vec<WorkerRow>, Error>;

@@ -12,9 +12,9 @@ use piton_core::{
 };
 use piton_model::{Ask, ModelFailure, Replied};
 use piton_store::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lack, Lane,
-    Launch, Launched, LostAttempt, LostWorker, Pace, Peer, Places, Prune, Pruned, QueueStats, Readiness,
-    RunFilter, RunPage, RunRow, Standing, Store, Verdict, WorkerRow,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Inbox, Lack, Lane, Launch,
+    Launched, LostAttempt, LostWorker, Pace, Peer, Places, Prune, Pruned, QueueStats, Readiness, RunFilter,
+    RunPage, RunRow, Standing, Store, Verdict, WorkerRow,
 };
 use piton_testkit::memory::{Memory, MemoryStore};
 use piton_testkit::{deadline, until};
@@ -71,7 +71,7 @@ but_for_commits! {
     standings(runs: &[RunId]) -> Result<Vec<Standing>, Error>;
     lost_attempts(run: RunId) -> Result<Vec<LostAttempt>, Error>;
     still_acting(run: RunId) -> Result<Option<WorkerId>, Error>;
-    inbox(limit: u32) -> Result<Vec<InboxItem>, Error>;
+    inbox(limit: u32) -> Result<Inbox, Error>;
     workers() -> Result<Vec<WorkerRow>, Error>;
     queue() -> Result<QueueStats, Error>;
     tally(since_ms: i64, limit: u32) -> Result<Vec<piton_store::Tally>, Error>;

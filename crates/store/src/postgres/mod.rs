@@ -52,8 +52,8 @@ use crate::moving::{REFUSAL, Stage};
 use crate::scheduling::Scheduler;
 use crate::stepping::{HandBack, HandBackAllBut, TakeJobs, Taken, WriteCommit};
 use crate::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
-    Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Meter, Pace, Peer, Places, Prune, Pruned,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, Inbox, Lack,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Meter, Pace, Peer, Places, Prune, Pruned,
     QueueStats, Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Synchronous, Tally,
     Verdict, WorkerRow, lock,
 };
@@ -196,7 +196,7 @@ impl Store for PostgresStore {
         Ok(self.run(run).await?.and_then(|row| lock::still_acting(&self.lock_dir, &row)))
     }
 
-    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
+    async fn inbox(&self, limit: u32) -> Result<Inbox, Error> {
         Ok(self.pool.read(async |conn| read::inbox(conn, limit).await).await?)
     }
 

@@ -42,10 +42,9 @@ use crate::moving::{REFUSAL, Stage};
 use crate::scheduling::Scheduler;
 use crate::stepping::{HandBack, HandBackAllBut, TakeJobs, Taken, WriteCommit};
 use crate::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
-    Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, Prune, Pruned,
-    QueueStats, Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Tally, Verdict,
-    WorkerRow,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, Inbox, Lack,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, Prune, Pruned, QueueStats,
+    Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Tally, Verdict, WorkerRow,
 };
 
 /// Runs and events that are looked at where somebody asks for them.
@@ -231,7 +230,7 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| read::standings(conn, &runs)).await
     }
 
-    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
+    async fn inbox(&self, limit: u32) -> Result<Inbox, Error> {
         self.readers.read(move |conn| read::inbox(conn, limit)).await
     }
 

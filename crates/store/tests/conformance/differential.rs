@@ -342,7 +342,7 @@ impl Pair {
         });
         ask!(self, store => async {
             let mut asked = store.inbox(100).await.expect("read");
-            asked.sort_by_key(|item| item.run);
+            asked.items.sort_by_key(|item| item.run);
             asked
         });
         let filter = RunFilter { limit: 3, ..RunFilter::default() };

@@ -38,6 +38,7 @@ mod outputs;
 mod pruning;
 mod skew;
 mod steps;
+mod unreadable;
 mod workers;
 
 mod differential;

@@ -19,8 +19,8 @@ use piton_core::{
     Agent, AgentDigest, CallId, Command, Decision, Epoch, REDUCER, Recorded, Refusal, Run, RunId, WorkerId,
 };
 use piton_store::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, JobsOf, Lack,
-    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Needs, Pace, Peer, PeerLock, Places, Prune,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Inbox, InboxItem, JobsOf,
+    Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Needs, Pace, Peer, PeerLock, Places, Prune,
     Pruned, QueueStats, Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, StepEnd, Store, Tally,
     Turns, Verdict, WorkerRow,
 };
@@ -244,7 +244,7 @@ impl Store for MemoryStore {
         let more = runs.len() > limit;
         runs.truncate(limit);
         let next = runs.last().map(|row| row.id).filter(|_| more);
-        Ok(RunPage { runs, next })
+        Ok(RunPage { runs, unreadable: Vec::new(), next })
     }
 
     async fn events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error> {
@@ -290,13 +290,13 @@ impl Store for MemoryStore {
         Ok(lost_it.filter(|worker| self.memory.lock_of(worker).0 == PeerLock::Held))
     }
 
-    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
+    async fn inbox(&self, limit: u32) -> Result<Inbox, Error> {
         self.read(|tables| {
             let mut items: Vec<InboxItem> =
                 tables.runs.values().filter_map(|stored| asks(&stored.row)).collect();
             items.sort_by_key(|item| item.asked_at_ms);
             items.truncate((limit as usize).min(PAGE_MAX));
-            items
+            Inbox { items, unreadable: Vec::new() }
         })
     }
 

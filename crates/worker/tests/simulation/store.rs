@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Event, Recorded, RunId, Status, WorkerId};
 use piton_store::{
-    Bell, Check, Claim, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lack, Lane, Launch,
+    Bell, Check, Claim, CommandError, Commit, CommitOutcome, Death, Error, Inbox, Lack, Lane, Launch,
     Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, Prune, Pruned, QueueStats, Readiness,
     RunFilter, RunPage, RunRow, Standing, StepEnd, Store, Verdict, WorkerRow,
 };
@@ -231,7 +231,7 @@ impl Store for SimulatedStore {
         self.place.cross(on("still_acting", run), self.inner.still_acting(run)).await
     }
 
-    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
+    async fn inbox(&self, limit: u32) -> Result<Inbox, Error> {
         self.place.cross(of("inbox"), self.inner.inbox(limit)).await
     }
 
