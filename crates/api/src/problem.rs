@@ -125,6 +125,8 @@ impl Kind {
 
 /// What a client whose launch found no room is told to wait. Workers take up many runs in that time.
 const QUEUE_RETRY_S: u32 = 5;
+/// Why a run may not be there that was there once.
+const DELETED: &str = ": it may have been deleted, as runs are that were over for longer than they are kept";
 
 /// A member of a request that is not as it has to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -181,7 +183,7 @@ impl Problem {
 
     pub(crate) fn run_not_found(id: &str) -> Self {
         let id: String = id.chars().take(80).collect();
-        Self::new(Kind::RunNotFound, format!("There is no run {id:?}"))
+        Self::new(Kind::RunNotFound, format!("There is no run {id:?}{DELETED}"))
     }
 
     fn internal(error: &dyn std::fmt::Display) -> Self {
@@ -249,7 +251,7 @@ impl From<&Refusal> for Problem {
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
-            CommandError::NotFound => Self::new(Kind::RunNotFound, "There is no such run"),
+            CommandError::NotFound => Self::new(Kind::RunNotFound, format!("There is no such run{DELETED}")),
             CommandError::Refused(refusal) => Self::from(&refusal),
             CommandError::Store(error) => error.into(),
         }

@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Move all runs to another database while this one is being used: from SQLite to PostgreSQL, or back
     Migrate(Migrate),
+    /// Delete runs that were over long ago, with all that is kept of them
+    Prune(Prune),
     /// Ask a server whether it is up; for health checks
     Ping(Ping),
     /// Measure how fast this machine runs steps, beside what it could do at most
@@ -377,6 +379,35 @@ pub(crate) struct Migrate {
     /// Take the mark away from a database whose runs were moved, or are half: they go on there as they are
     #[arg(long, conflicts_with = "to")]
     pub(crate) undo: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Servers and workers may be running: it takes no more than a fifth of the time, in batches that are a transaction each. Killed
+at any moment, the same command goes on where it was. Runs that wait for somebody or that a worker holds never go. To have
+workers do it: retention.finished_days.
+
+Exit codes: 0 done; 4 the database cannot be used, or its runs are being moved.")]
+pub(crate) struct Prune {
+    /// How long ago they were over: days or hours, such as 90d or 36h, at least 1d
+    #[arg(long, value_name = "AGE", value_parser = crate::prune::older_than)]
+    pub(crate) older_than: std::time::Duration,
+
+    /// Only runs with this status; may be given more than once [default: every one of a run that is over]
+    #[arg(long = "status", value_name = "STATUS", value_parser = crate::prune::over)]
+    pub(crate) statuses: Vec<piton_core::Status>,
+
+    /// Only runs of this tenant
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+
+    /// Say how many would be deleted, and delete none
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// JSON for machines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ mod migrate;
 mod open;
 mod out;
 mod practice;
+mod prune;
 mod question;
 mod run;
 mod runs;
@@ -86,6 +87,7 @@ async fn perform(cli: Cli, loaded: &Loaded) -> anyhow::Result<u8> {
         Command::Runs(args) => runs::runs(loaded, args.command).await,
         Command::Doctor(args) => doctor::doctor(loaded, &args).await,
         Command::Migrate(args) => migrate::migrate(loaded, &args).await.map(|()| 0),
+        Command::Prune(args) => prune::prune(loaded, &args).await.map(|()| 0),
         Command::Ping(args) => doctor::ping(loaded, args.server.as_deref()).await,
         Command::Model(args) => practice::model(args.listen).await,
         Command::Bench(args) => bench::bench(&args, cli.store.as_deref()).await.map(|()| 0),

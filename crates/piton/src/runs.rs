@@ -38,6 +38,10 @@ pub(crate) async fn runs(loaded: &Loaded, command: RunsCommand) -> anyhow::Resul
                     &serde_json::from_value::<Vec<Shown>>(page["runs"].clone())?,
                     page["next_cursor"].is_string(),
                 );
+                for run in page["unreadable"].as_array().into_iter().flatten() {
+                    let (id, note) = (run["id"].as_str(), run["note"].as_str());
+                    out::note(format!("{}: {}", id.unwrap_or_default(), note.unwrap_or_default()));
+                }
             }
         }
         RunsCommand::Show { id, at } => {

@@ -76,6 +76,7 @@ pub(crate) fn name(pid: u32, suffix: &str) -> WorkerId {
 
 fn options(loaded: &Loaded) -> WorkerOptions {
     let config = &loaded.config.worker;
+    let finished_days = loaded.config.retention.finished_days;
     WorkerOptions {
         name: name(std::process::id(), &name_suffix()),
         lane: Lane::Common,
@@ -87,6 +88,7 @@ fn options(loaded: &Loaded) -> WorkerOptions {
         host: gethostname::gethostname().to_string_lossy().into_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         paces: paces(loaded),
+        finished_kept: finished_days.map(|days| Duration::from_secs(u64::from(days) * 86_400)),
     }
 }
 

@@ -15,6 +15,7 @@ mod moving;
 mod next;
 mod pace;
 mod postgres;
+mod pruning;
 mod scheduling;
 mod skew;
 mod sqlite;
@@ -32,13 +33,14 @@ pub use moving::{Move, Moved, Place, Progress, digests_at};
 pub use next::{Next, rehearse};
 pub use pace::{Meter, PACE_AHEAD_MS, Pace, Places};
 pub use postgres::{PostgresOptions, PostgresStore, ScratchDatabase};
+pub use pruning::{Prunable, Prune, PruneBatch, Pruned};
 pub use scheduling::{Due, HOLD_OFF_MAX_MS, HeldRuns, Only, PRIORITY_AGE_MS, PerName, Scheduling, Turns};
 pub use skew::{JobsOf, LACKS_MAX, Lack, Lacking, Needs};
 pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
 pub use types::{
-    Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, InboxItem, JobKind,
-    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness, Repair,
-    RunFilter, RunPage, RunRow, Standing, StepEnd, Tally, Verdict, WorkerRow,
+    Check, Claim, Commit, CommitOutcome, Death, Examination, FullOutput, IdempotencyKey, Inbox, InboxItem,
+    JobKind, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Peer, PeerLock, QueueStats, Readiness,
+    Repair, RunFilter, RunPage, RunRow, Standing, StepEnd, Tally, UnreadableRun, Verdict, WorkerRow,
 };
 
 use async_trait::async_trait;
@@ -69,7 +71,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// `None` when there is no such run.
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, Error>;
 
-    /// Newest first; at most `filter.limit` rows, and the cursor for those after them.
+    /// Newest first; at most `filter.limit` rows, and the cursor for those after them. A row that cannot be read takes none of
+    /// the others with it.
     async fn runs(&self, filter: &RunFilter) -> Result<RunPage, Error>;
 
     /// The events after `after` (0: from the first), in order: at most `limit`, and at least one if there is one. There
@@ -90,8 +93,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// may yet happen. A worker that itself gave the call up has let go of it.
     async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error>;
 
-    /// Open questions and unknown outcomes of all runs, oldest first, at most `limit`.
-    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error>;
+    /// Open questions and unknown outcomes of all runs, oldest first, at most `limit` with those that cannot be read.
+    async fn inbox(&self, limit: u32) -> Result<Inbox, Error>;
 
     /// The workers whose lease has not lapsed, and those that lapsed in the last minute.
     async fn workers(&self) -> Result<Vec<WorkerRow>, Error>;
@@ -190,6 +193,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     }
 
     // --- what an operator asks ---------------------------------------------------------------------------
+
+    /// Deletes the first batch of the runs after `after` ([`Prune::BEGINNING`]: of all) that `prune` means, each with all that
+    /// is kept of it. One process deletes at a time: where another does, nothing is deleted, and the same is to be asked again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] also while the runs are being moved to another database, and afterwards.
+    async fn prune(&self, prune: &Prune, after: RunId) -> Result<Pruned, Error>;
 
     /// Checks every invariant, one line each.
     async fn check(&self) -> Result<Vec<Check>, Error>;

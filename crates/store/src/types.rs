@@ -126,7 +126,73 @@ pub struct RunFilter {
 #[derive(Debug, Clone)]
 pub struct RunPage {
     pub runs: Vec<RunRow>,
+    /// Those of the page whose rows cannot be read.
+    pub unreadable: Vec<UnreadableRun>,
     pub next: Option<RunId>,
+}
+
+/// A run of which no more is known than what its row's plain columns say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableRun {
+    pub run: RunId,
+    /// `None` where it is none that this version knows.
+    pub status: Option<Status>,
+    pub created_at_ms: i64,
+    /// Whether a newer Piton wrote it, so that nothing is wrong with it.
+    pub is_newer: bool,
+}
+
+/// A row of a list.
+#[derive(Debug)]
+pub(crate) enum Listed {
+    Run(Box<RunRow>),
+    Unreadable(UnreadableRun),
+}
+
+impl Listed {
+    pub(crate) const fn run(&self) -> RunId {
+        match self {
+            Self::Run(row) => row.id,
+            Self::Unreadable(unreadable) => unreadable.run,
+        }
+    }
+}
+
+impl RunPage {
+    /// The first `limit` of the rows, of which there is one more where another page follows.
+    pub(crate) fn of(mut listed: Vec<Listed>, limit: usize) -> Self {
+        let more = listed.len() > limit;
+        listed.truncate(limit);
+        let next = listed.last().map(Listed::run).filter(|_| more);
+        let (runs, unreadable) = apart(listed);
+        Self { runs, unreadable, next }
+    }
+}
+
+fn apart(listed: Vec<Listed>) -> (Vec<RunRow>, Vec<UnreadableRun>) {
+    let (mut runs, mut unreadable) = (Vec::new(), Vec::new());
+    for listed in listed {
+        match listed {
+            Listed::Run(row) => runs.push(*row),
+            Listed::Unreadable(run) => unreadable.push(run),
+        }
+    }
+    (runs, unreadable)
+}
+
+/// What waits for a human, in all runs.
+#[derive(Debug, Clone, Default)]
+pub struct Inbox {
+    pub items: Vec<InboxItem>,
+    /// Runs that wait for somebody, and whose rows cannot be read.
+    pub unreadable: Vec<UnreadableRun>,
+}
+
+impl Inbox {
+    pub(crate) fn of(listed: Vec<Listed>) -> Self {
+        let (runs, unreadable) = apart(listed);
+        Self { items: runs.into_iter().filter_map(InboxItem::of).collect(), unreadable }
+    }
 }
 
 /// An open question or unknown outcome.

@@ -10,6 +10,7 @@ mod lease;
 mod overrun;
 mod pace;
 mod perform;
+mod retention;
 mod step;
 mod watch;
 
@@ -35,6 +36,7 @@ use cache::Caches;
 use lease::Lease;
 use overrun::Polls;
 use pace::Pacer;
+use retention::Retention;
 use step::Advance;
 use watch::Watch;
 
@@ -61,6 +63,8 @@ pub struct WorkerOptions {
     pub host: String,
     pub version: String,
     pub paces: Paces,
+    /// How long runs are kept after they were over; `None`: for good.
+    pub finished_kept: Option<Duration>,
 }
 
 /// Why an incarnation ended.
@@ -95,6 +99,14 @@ pub async fn run(
 ) -> Result<(), Error> {
     let caches = Arc::new(Caches::default());
     let pacer = Pacer::new(options.paces.clone(), Arc::clone(&deps.store), deps.clock.clone());
+    // One that goes apart is there for a single run.
+    let finished_kept = options.finished_kept.filter(|_| options.lane == Lane::Common);
+    let retention = finished_kept.map(|kept| Retention {
+        store: Arc::clone(&deps.store),
+        clock: deps.clock.clone(),
+        kept,
+    });
+    let _retaining = retention.map(|retention| AbortOnDropHandle::new(tokio::spawn(retention.run())));
     let mut worker = options.name.clone();
     for number in 2_u64.. {
         if !stays(&deps, &stop).await {

@@ -12,9 +12,9 @@ use piton_core::{
 };
 use piton_model::{Ask, ModelFailure, Replied};
 use piton_store::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lack, Lane,
-    Launch, Launched, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Standing, Store, Verdict, WorkerRow,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Inbox, Lack, Lane, Launch,
+    Launched, LostAttempt, LostWorker, Pace, Peer, Places, Prune, Pruned, QueueStats, Readiness, RunFilter,
+    RunPage, RunRow, Standing, Store, Verdict, WorkerRow,
 };
 use piton_testkit::memory::{Memory, MemoryStore};
 use piton_testkit::{deadline, until};
@@ -71,7 +71,7 @@ but_for_commits! {
     standings(runs: &[RunId]) -> Result<Vec<Standing>, Error>;
     lost_attempts(run: RunId) -> Result<Vec<LostAttempt>, Error>;
     still_acting(run: RunId) -> Result<Option<WorkerId>, Error>;
-    inbox(limit: u32) -> Result<Vec<InboxItem>, Error>;
+    inbox(limit: u32) -> Result<Inbox, Error>;
     workers() -> Result<Vec<WorkerRow>, Error>;
     queue() -> Result<QueueStats, Error>;
     tally(since_ms: i64, limit: u32) -> Result<Vec<piton_store::Tally>, Error>;
@@ -92,6 +92,7 @@ but_for_commits! {
     lacks(worker: &WorkerId, lack: &Lack) -> Result<(), Error>;
     retire(worker: &WorkerId) -> Result<(), Error>;
     sweep() -> Result<u64, Error>;
+    prune(prune: &Prune, after: RunId) -> Result<Pruned, Error>;
     clock_set_back() -> Result<u64, Error>;
     died(death: &Death) -> Result<Vec<Verdict>, Error>;
     check() -> Result<Vec<Check>, Error>;
@@ -180,6 +181,7 @@ async fn a_cancel_on_top_of_a_commit_that_was_cut_off_is_carried_out() {
         host: "test".to_owned(),
         version: "0".to_owned(),
         paces: piton_worker::Paces::default(),
+        finished_kept: None,
     };
     let stop = CancellationToken::new();
     let worker = tokio::spawn(piton_worker::run(deps, options, stop.clone(), CancellationToken::new()));

@@ -650,6 +650,8 @@ export interface components {
         Inbox: {
             /** @description Oldest first, at most 500. */
             items: components["schemas"]["InboxItem"][];
+            /** @description Runs that wait for somebody and cannot be read; left out where there are none. */
+            unreadable?: components["schemas"]["UnreadableRun"][];
         };
         InboxItem: {
             /** @description The agent's name. */
@@ -960,6 +962,8 @@ export interface components {
             /** @description Goes into `cursor` to get the next page; null on the last one. */
             next_cursor: string | null;
             runs: components["schemas"]["Run"][];
+            /** @description Those that belong on this page and cannot be read; left out where there are none. */
+            unreadable?: components["schemas"]["UnreadableRun"][];
         };
         Started: {
             at: components["schemas"]["Time"];
@@ -1050,6 +1054,15 @@ export interface components {
             name: string;
             /** @description JSON Schema of the arguments. */
             parameters: Record<string, never>;
+        };
+        /** @description A run that is there and cannot be read, with what is known of it. */
+        UnreadableRun: {
+            created_at: components["schemas"]["Time"];
+            /** Format: uuid */
+            id: string;
+            /** @description Why, and what to do, for people. */
+            note: string;
+            status: components["schemas"]["Status"] | null;
         };
         Usage: {
             /** Format: int64 */

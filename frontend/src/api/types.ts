@@ -14,4 +14,5 @@ export type Status = Schemas['Status'];
 export type StuckReason = Schemas['StuckReason'];
 export type System = Schemas['System'];
 export type ToolSpec = Schemas['ToolSpec'];
+export type UnreadableRun = Schemas['UnreadableRun'];
 export type Worker = Schemas['Worker'];

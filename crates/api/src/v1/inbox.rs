@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::run::{Question, still_acting};
 use super::shown::Time;
+use super::unreadable::UnreadableRun;
 use crate::api::Shared;
 use crate::problem::{Problem, Problems};
 
@@ -17,6 +18,10 @@ const ITEMS_MAX: u32 = 500;
 pub(crate) struct Inbox {
     /// Oldest first, at most 500.
     items: Vec<InboxItem>,
+    /// Runs that wait for somebody and cannot be read; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    unreadable: Vec<UnreadableRun>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,9 +44,9 @@ pub(crate) struct InboxItem {
     responses((status = 200, description = "What waits for a human", body = Inbox), Problems)
 )]
 pub(crate) async fn inbox(State(api): Shared) -> Result<Json<Inbox>, Problem> {
-    let items = api.store.inbox(ITEMS_MAX).await?;
-    let mut shown = Vec::with_capacity(items.len());
-    for item in items {
+    let inbox = api.store.inbox(ITEMS_MAX).await?;
+    let mut shown = Vec::with_capacity(inbox.items.len());
+    for item in inbox.items {
         let still_acting = still_acting(api.store.as_ref(), item.run, Some(&item.interrupt)).await;
         shown.push(InboxItem {
             run_id: item.run.to_string(),
@@ -51,7 +56,8 @@ pub(crate) async fn inbox(State(api): Shared) -> Result<Json<Inbox>, Problem> {
             asked_at: Time(item.asked_at_ms),
         });
     }
-    Ok(Json(Inbox { items: shown }))
+    let unreadable = inbox.unreadable.into_iter().map(UnreadableRun::from).collect();
+    Ok(Json(Inbox { items: shown, unreadable }))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::run::Run;
+use super::unreadable::UnreadableRun;
 use crate::api::Shared;
 use crate::problem::{Problem, ProblemBody, Problems};
 use crate::request::Params;
@@ -19,6 +20,10 @@ const SEARCH_CHARS_MAX: usize = 200;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RunPage {
     runs: Vec<Run>,
+    /// Those that belong on this page and cannot be read; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    unreadable: Vec<UnreadableRun>,
     /// Goes into `cursor` to get the next page; null on the last one.
     #[schema(required = true)]
     next_cursor: Option<String>,
@@ -52,7 +57,8 @@ pub(crate) async fn list(State(api): Shared, params: Params) -> Result<Json<RunP
     for row in page.runs {
         runs.push(Run::of(api.store.as_ref(), row).await);
     }
-    Ok(Json(RunPage { runs, next_cursor: page.next.map(|run| run.to_string()) }))
+    let unreadable = page.unreadable.into_iter().map(UnreadableRun::from).collect();
+    Ok(Json(RunPage { runs, unreadable, next_cursor: page.next.map(|run| run.to_string()) }))
 }
 
 fn filter(mut params: Params) -> Result<RunFilter, Problem> {

@@ -5,6 +5,7 @@ mod shown;
 mod event;
 mod limits;
 mod run;
+mod unreadable;
 
 mod launch;
 mod list;

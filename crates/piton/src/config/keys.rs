@@ -171,6 +171,12 @@ pub(crate) const KEYS: &[Key] = &[
         "10000",
         "How long a worker that is told to stop may finish its steps before it hands them back."
     ),
+    key!(
+        "retention.finished_days",
+        whole(1, 36_500),
+        "",
+        "Days that a run is kept after it was over, with all that is kept of it. Workers delete it then. Not set: for good."
+    ),
     key!("model.name", Kind::Text, "gpt-5", "The model of agents that name none."),
     key!(
         "model.api",

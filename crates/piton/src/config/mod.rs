@@ -37,6 +37,9 @@ pub(crate) struct Config {
     pub(crate) server: ServerConfig,
     pub(crate) queue: QueueConfig,
     pub(crate) worker: WorkerConfig,
+    /// None of its keys has a default, so that it may be missing as a whole.
+    #[serde(default)]
+    pub(crate) retention: RetentionConfig,
     pub(crate) model: ModelConfig,
     pub(crate) agent: AgentConfig,
     pub(crate) test: TestConfig,
@@ -91,6 +94,11 @@ pub(crate) struct WorkerConfig {
     pub(crate) lease_ms: u64,
     pub(crate) step_timeout_ms: u64,
     pub(crate) shutdown_ms: u64,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct RetentionConfig {
+    pub(crate) finished_days: Option<u32>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

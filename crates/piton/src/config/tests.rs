@@ -55,7 +55,8 @@ fn origin(loaded: &Loaded, key: &str, world: &World) -> String {
 fn without_anything_the_defaults_hold() {
     let world = World::new("");
     let loaded = world.load();
-    let Config { store, server, queue, worker, model, agent, test, log } = &loaded.config;
+    let Config { store, server, queue, worker, retention, model, agent, test, log } = &loaded.config;
+    assert_eq!(retention.finished_days, None, "runs are kept for good");
     assert_eq!((store.url.as_str(), store.synchronous), ("sqlite://data/piton.db", Synchronous::Full));
     assert_eq!(server.listen.to_string(), "127.0.0.1:3000");
     assert_eq!((server.workers, server.allow_anonymous), (1, false));
@@ -150,7 +151,7 @@ fn every_problem_of_a_file_is_named_with_its_place() {
         config/piton.toml:9:14: worker.lease_ms: expected a whole number from 300 to 600000, got 200
         config/piton.toml:10:15: worker.concurrency: expected a whole number from 1 to 10000, got a value of type float
         config/piton.toml:11:1: store.url: expected sqlite://PATH, such as sqlite://data/piton.db, or postgres://USER@HOST/DATABASE with the password in store.password, got a value of type table
-        config/piton.toml:12:2: nonsense: no such section; there are store, server, queue, worker, model, agent, test, log"#]]
+        config/piton.toml:12:2: nonsense: no such section; there are store, server, queue, worker, retention, model, agent, test, log"#]]
     .assert_eq(&world.error());
 }
 
@@ -176,8 +177,8 @@ fn problems_of_variables_and_flags_name_them() {
         .env("PITON_SERVER__API_KEY", "two words")
         .flag("--listen", "server.listen", "nowhere");
     expect![[r#"
-        environment variable PITON_A__B__C: no such section; there are store, server, queue, worker, model, agent, test, log
-        environment variable PITON_NONSENSE__X: no such section; there are store, server, queue, worker, model, agent, test, log
+        environment variable PITON_A__B__C: no such section; there are store, server, queue, worker, retention, model, agent, test, log
+        environment variable PITON_NONSENSE__X: no such section; there are store, server, queue, worker, retention, model, agent, test, log
         environment variable PITON_SERVER__API_KEY: expected a key of printable ASCII characters without spaces
         environment variable PITON_WORKER__CONCURENCY: no such key; did you mean PITON_WORKER__CONCURRENCY?
         environment variable PITON_WORKER__CONCURRENCY: expected a whole number from 1 to 10000, got "many"

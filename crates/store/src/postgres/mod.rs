@@ -21,6 +21,7 @@ mod open;
 mod output;
 mod pace;
 mod pooler;
+mod prune;
 mod queue_bound;
 mod read;
 mod repair;
@@ -52,10 +53,10 @@ use crate::moving::{REFUSAL, Stage};
 use crate::scheduling::Scheduler;
 use crate::stepping::{HandBack, HandBackAllBut, TakeJobs, Taken, WriteCommit};
 use crate::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
-    Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Meter, Pace, Peer, Places, QueueStats,
-    Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Synchronous, Tally, Verdict,
-    WorkerRow, lock,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, Inbox, Lack,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Meter, Pace, Peer, Places, Prune, Pruned,
+    QueueStats, Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Synchronous, Tally,
+    Verdict, WorkerRow, lock,
 };
 
 #[derive(Debug, Clone)]
@@ -196,7 +197,7 @@ impl Store for PostgresStore {
         Ok(self.run(run).await?.and_then(|row| lock::still_acting(&self.lock_dir, &row)))
     }
 
-    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
+    async fn inbox(&self, limit: u32) -> Result<Inbox, Error> {
         Ok(self.pool.read(async |conn| read::inbox(conn, limit).await).await?)
     }
 
@@ -342,6 +343,14 @@ impl Store for PostgresStore {
             self.recover(&LostWorker { id, expires_at_ms, why: Lost::LockFree, busy_with }).await?;
         }
         self.writer.write(death::Judge(death.clone())).await
+    }
+
+    async fn prune(&self, prune: &Prune, after: RunId) -> Result<Pruned, Error> {
+        let batch = self.pool.read(async |conn| prune::choose(conn, prune, after).await).await?;
+        if prune.is_rehearsal || batch.runs.is_empty() {
+            return Ok(batch.would_be());
+        }
+        Ok(self.pool.read(async |conn| prune::delete(conn, prune, after, &batch).await).await?)
     }
 
     async fn is_leaving(&self) -> Result<bool, Error> {

@@ -1,6 +1,6 @@
 //! What is read outside of a write: rows, pages, the inbox, the queue's depth.
 
-use piton_core::{Agent, AgentDigest, RunId, WorkerId};
+use piton_core::{Agent, AgentDigest, REDUCER, RunId, WorkerId};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -9,7 +9,10 @@ use super::conn::Conn;
 use super::fault::Fault;
 use super::rows::{epoch, label_pairs, run_columns, run_id, run_row, small, unsigned};
 use crate::skew::{self, JobsOf};
-use crate::{InboxItem, LostAttempt, Needs, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
+use crate::types::Listed;
+use crate::{
+    Inbox, LostAttempt, Needs, QueueStats, RunFilter, RunPage, Standing, Tally, UnreadableRun, WorkerRow,
+};
 
 /// Rows of one page.
 const PAGE_MAX: u32 = 1000;
@@ -19,7 +22,7 @@ const LAPSED_SHOWN_MS: i64 = 60_000;
 /// A page, newest first.
 pub(super) async fn runs(conn: &Conn, filter: &RunFilter) -> Result<RunPage, Fault> {
     let limit = filter.limit.clamp(1, PAGE_MAX);
-    let mut sql = concat!("SELECT ", run_columns!(), " FROM runs WHERE true").to_owned();
+    let mut sql = concat!("SELECT ", run_columns!(), ", status FROM runs WHERE true").to_owned();
     let mut params: Vec<Box<dyn ToSql + Sync + Send>> = Vec::new();
     let mut and = |text: &str, value: Box<dyn ToSql + Sync + Send>| {
         params.push(value);
@@ -54,11 +57,20 @@ pub(super) async fn runs(conn: &Conn, filter: &RunFilter) -> Result<RunPage, Fau
     and(" ORDER BY id DESC LIMIT ?", Box::new(i64::from(limit) + 1));
     let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| &**param as _).collect();
     let rows = conn.query_planned(&sql, &params).await?;
-    let mut runs = rows.iter().map(run_row).collect::<Result<Vec<_>, _>>()?;
-    let more = runs.len() > limit as usize;
-    runs.truncate(limit as usize);
-    let next = runs.last().map(|run| run.id).filter(|_| more);
-    Ok(RunPage { runs, next })
+    Ok(RunPage::of(rows.iter().map(listed).collect(), limit as usize))
+}
+
+/// Reads what `run_columns` names, and the status behind that.
+fn listed(row: &Row) -> Listed {
+    match run_row(row) {
+        Ok(row) => Listed::Run(Box::new(row)),
+        Err(_) => Listed::Unreadable(UnreadableRun {
+            run: run_id(row, 0),
+            status: row.get::<_, &str>(14).parse().ok(),
+            created_at_ms: row.get(11),
+            is_newer: row.get::<_, i64>(6) > i64::from(REDUCER),
+        }),
+    }
 }
 
 pub(super) async fn standings(conn: &Conn, runs: &[RunId]) -> Result<Vec<Standing>, Fault> {
@@ -71,15 +83,14 @@ pub(super) async fn standings(conn: &Conn, runs: &[RunId]) -> Result<Vec<Standin
     rows.iter().map(standing).collect()
 }
 
-pub(super) async fn inbox(conn: &Conn, limit: u32) -> Result<Vec<InboxItem>, Fault> {
+pub(super) async fn inbox(conn: &Conn, limit: u32) -> Result<Inbox, Fault> {
     let sql = concat!(
         "SELECT ",
         run_columns!(),
-        " FROM runs WHERE asked_at IS NOT NULL ORDER BY asked_at LIMIT $1"
+        ", status FROM runs WHERE asked_at IS NOT NULL ORDER BY asked_at LIMIT $1"
     );
     let rows = conn.query(sql, &[&i64::from(limit.min(PAGE_MAX))]).await?;
-    let rows = rows.iter().map(run_row).collect::<Result<Vec<_>, _>>()?;
-    Ok(rows.into_iter().filter_map(InboxItem::of).collect())
+    Ok(Inbox::of(rows.iter().map(listed).collect()))
 }
 
 macro_rules! workers {

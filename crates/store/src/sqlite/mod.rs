@@ -12,6 +12,7 @@ mod moving;
 mod open;
 mod output;
 mod pace;
+mod prune;
 mod queue_bound;
 mod read;
 mod reader;
@@ -41,9 +42,9 @@ use crate::moving::{REFUSAL, Stage};
 use crate::scheduling::Scheduler;
 use crate::stepping::{HandBack, HandBackAllBut, TakeJobs, Taken, WriteCommit};
 use crate::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, InboxItem,
-    Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness,
-    RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Tally, Verdict, WorkerRow,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Examination, Inbox, Lack,
+    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, Prune, Pruned, QueueStats,
+    Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, Store, Tally, Verdict, WorkerRow,
 };
 
 /// Runs and events that are looked at where somebody asks for them.
@@ -229,7 +230,7 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| read::standings(conn, &runs)).await
     }
 
-    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
+    async fn inbox(&self, limit: u32) -> Result<Inbox, Error> {
         self.readers.read(move |conn| read::inbox(conn, limit)).await
     }
 
@@ -382,6 +383,15 @@ impl Store for SqliteStore {
 
     async fn still_acting(&self, run: RunId) -> Result<Option<WorkerId>, Error> {
         Ok(self.run(run).await?.and_then(|row| lock::still_acting(&self.live, &row)))
+    }
+
+    async fn prune(&self, prune: &Prune, after: RunId) -> Result<Pruned, Error> {
+        let chosen = prune.clone();
+        let batch = self.readers.read(move |conn| prune::choose(conn, &chosen, after)).await?;
+        if prune.is_rehearsal || batch.runs.is_empty() {
+            return Ok(batch.would_be());
+        }
+        self.writer.write(prune::WritePrune { prune: prune.clone(), after, batch }).await?
     }
 
     async fn is_leaving(&self) -> Result<bool, Error> {

@@ -1,13 +1,16 @@
 //! What is read outside of a write: rows, pages, the inbox, the queue's depth.
 
-use piton_core::{Agent, AgentDigest, RunId, Status, WorkerId};
+use piton_core::{Agent, AgentDigest, REDUCER, RunId, Status, WorkerId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::fault::Fault;
 use super::rows::{RUN_COLUMNS, collect, epoch, ids, run_id, run_row, text};
 use crate::skew::{self, JobsOf};
-use crate::{InboxItem, LostAttempt, Needs, QueueStats, RunFilter, RunPage, Standing, Tally, WorkerRow};
+use crate::types::Listed;
+use crate::{
+    Inbox, LostAttempt, Needs, QueueStats, RunFilter, RunPage, Standing, Tally, UnreadableRun, WorkerRow,
+};
 
 /// Rows of one page.
 const PAGE_MAX: u32 = 1000;
@@ -48,17 +51,27 @@ pub(super) fn runs(conn: &Connection, filter: &RunFilter) -> Result<RunPage, Fau
     for status in statuses {
         let sql = select(filter, status, limit + 1);
         let mut read = conn.prepare(&sql.text)?;
-        runs.extend(collect(&mut read, params_from_iter(sql.values), run_row)?);
+        runs.extend(collect(&mut read, params_from_iter(sql.values), listed)?);
     }
-    runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
-    let more = runs.len() > limit as usize;
-    runs.truncate(limit as usize);
-    let next = runs.last().map(|run| run.id).filter(|_| more);
-    Ok(RunPage { runs, next })
+    runs.sort_unstable_by_key(|listed| std::cmp::Reverse(listed.run()));
+    Ok(RunPage::of(runs, limit as usize))
+}
+
+/// Reads [`RUN_COLUMNS`] and the status behind them.
+fn listed(row: &Row<'_>) -> Result<Listed, Fault> {
+    match run_row(row) {
+        Ok(row) => Ok(Listed::Run(Box::new(row))),
+        Err(_) => Ok(Listed::Unreadable(UnreadableRun {
+            run: run_id(text(row, 0)?)?,
+            status: text(row, 14)?.parse().ok(),
+            created_at_ms: row.get(11)?,
+            is_newer: row.get::<_, u32>(6)? > REDUCER,
+        })),
+    }
 }
 
 fn select(filter: &RunFilter, status: Option<Status>, limit: u32) -> Sql {
-    let mut sql = Sql { text: format!("SELECT {RUN_COLUMNS} FROM runs WHERE 1"), values: Vec::new() };
+    let mut sql = Sql { text: format!("SELECT {RUN_COLUMNS}, status FROM runs WHERE 1"), values: Vec::new() };
     if let Some(status) = status {
         sql.push(" AND status = ?", [status.as_str().to_owned()]);
     }
@@ -77,7 +90,7 @@ fn select(filter: &RunFilter, status: Option<Status>, limit: u32) -> Sql {
     }
     for (key, value) in &filter.labels {
         sql.push(
-            " AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)",
+            " AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(labels) THEN labels END) WHERE key = ? AND value = ?)",
             [key.clone(), value.clone()],
         );
     }
@@ -104,13 +117,12 @@ pub(super) fn standings(conn: &Connection, runs: &[RunId]) -> Result<Vec<Standin
     collect(&mut read, [ids(runs)], standing)
 }
 
-pub(super) fn inbox(conn: &Connection, limit: u32) -> Result<Vec<InboxItem>, Fault> {
+pub(super) fn inbox(conn: &Connection, limit: u32) -> Result<Inbox, Fault> {
     let mut read = conn.prepare_cached(&format!(
-        "SELECT {RUN_COLUMNS} FROM runs INDEXED BY runs_asking \
+        "SELECT {RUN_COLUMNS}, status FROM runs INDEXED BY runs_asking \
          WHERE status IN ('waiting_human_input', 'undecided') ORDER BY updated_at LIMIT ?"
     ))?;
-    let rows = collect(&mut read, [limit.min(PAGE_MAX)], run_row)?;
-    Ok(rows.into_iter().filter_map(InboxItem::of).collect())
+    Ok(Inbox::of(collect(&mut read, [limit.min(PAGE_MAX)], listed)?))
 }
 
 pub(super) fn workers(conn: &Connection, now_ms: i64) -> Result<Vec<WorkerRow>, Fault> {

@@ -53,7 +53,7 @@ impl Old {
 }
 
 #[derive(Default)]
-pub(crate) struct Took(Vec<Duration>);
+pub(crate) struct Took(pub(crate) Vec<Duration>);
 
 impl Took {
     pub(crate) fn at(&mut self, percent: usize) -> Duration {

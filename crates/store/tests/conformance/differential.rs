@@ -6,10 +6,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use piton_core::{
-    Agent, CallId, Command, Decision, Epoch, Event, Next, Run, RunId, ToolCall, WorkerId, merge, next, settle,
+    Agent, CallId, Command, Decision, Epoch, Event, Next, Run, RunId, Status, ToolCall, WorkerId, merge,
+    next, settle,
 };
 use piton_store::{
-    Claim, Commit, CommitOutcome, Death, FullOutput, IdempotencyKey, Lane, Launch, Lost, LostWorker,
+    Claim, Commit, CommitOutcome, Death, FullOutput, IdempotencyKey, Lane, Launch, Lost, LostWorker, Prune,
     RunFilter, StepEnd, WorkerRow,
 };
 use piton_testkit::Rng;
@@ -91,7 +92,7 @@ impl Pair {
     }
 
     async fn call(&mut self) {
-        match self.rng.between(0, 19) {
+        match self.rng.between(0, 20) {
             0..=1 => self.launch().await,
             2..=4 => self.command().await,
             5 => self.register().await,
@@ -112,6 +113,7 @@ impl Pair {
                 ask!(self, store => store.clock_set_back()).expect("looked");
             }
             18 => self.die().await,
+            19 => self.prune().await,
             _ => self.disturb().await,
         }
         let by = i64::try_from(self.rng.between(0, 20)).expect("a moment");
@@ -119,7 +121,8 @@ impl Pair {
     }
 
     async fn launch(&mut self) {
-        let id = Uuid::from_u128(u128::from(self.rng.next()) << 64 | 7);
+        // Of a time long before any that the clock tells.
+        let id = Uuid::from_u128(u128::from(self.rng.next() >> 8) << 64 | 7);
         let idempotency = self.rng.chance(300).then(|| IdempotencyKey {
             key: "k".to_owned(),
             body_sha256: self.rng.pick(&["a", "b"]).to_string(),
@@ -292,6 +295,18 @@ impl Pair {
         ask!(self, store => store.died(&death)).expect("judged");
     }
 
+    async fn prune(&mut self) {
+        let some = [vec![], vec![Status::Failed, Status::Cancelled], vec![Status::Complete]];
+        let prune = Prune {
+            over_before_ms: self.now_ms() - 1_000 * i64::try_from(self.rng.between(0, 20)).expect("a moment"),
+            statuses: self.rng.pick(&some).clone(),
+            tenant: self.rng.chance(300).then(|| "a".to_owned()),
+            is_rehearsal: self.rng.chance(300),
+        };
+        let after = if self.rng.chance(200) { self.run() } else { Prune::BEGINNING };
+        ask!(self, store => store.prune(&prune, after)).expect("pruned");
+    }
+
     async fn disturb(&mut self) {
         match self.rng.between(0, 3) {
             0 => {
@@ -327,7 +342,7 @@ impl Pair {
         });
         ask!(self, store => async {
             let mut asked = store.inbox(100).await.expect("read");
-            asked.sort_by_key(|item| item.run);
+            asked.items.sort_by_key(|item| item.run);
             asked
         });
         let filter = RunFilter { limit: 3, ..RunFilter::default() };

@@ -35,8 +35,10 @@ mod fairness;
 mod launches;
 mod lists;
 mod outputs;
+mod pruning;
 mod skew;
 mod steps;
+mod unreadable;
 mod workers;
 
 mod differential;

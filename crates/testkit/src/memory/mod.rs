@@ -6,6 +6,7 @@
 
 mod check;
 mod mutant;
+mod prune;
 mod step;
 mod tables;
 mod workers;
@@ -18,10 +19,10 @@ use piton_core::{
     Agent, AgentDigest, CallId, Command, Decision, Epoch, REDUCER, Recorded, Refusal, Run, RunId, WorkerId,
 };
 use piton_store::{
-    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, JobsOf, Lack,
-    Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Needs, Pace, Peer, PeerLock, Places, QueueStats,
-    Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, StepEnd, Store, Tally, Turns, Verdict,
-    WorkerRow,
+    Bell, Check, Claim, Clock, CommandError, Commit, CommitOutcome, Death, Error, Inbox, InboxItem, JobsOf,
+    Lack, Lane, Launch, Launched, Lost, LostAttempt, LostWorker, Needs, Pace, Peer, PeerLock, Places, Prune,
+    Pruned, QueueStats, Readiness, RunFilter, RunPage, RunRow, Scheduling, Standing, StepEnd, Store, Tally,
+    Turns, Verdict, WorkerRow,
 };
 
 pub use mutant::Mutant;
@@ -33,7 +34,7 @@ const PAGE_MAX: usize = 1000;
 /// How long a worker whose lease lapsed is still listed.
 const LAPSED_SHOWN_MS: i64 = 60_000;
 /// Bytes of one part of an output.
-const OUTPUT_PART_BYTES: usize = 256 * 1024;
+pub(super) const OUTPUT_PART_BYTES: usize = 256 * 1024;
 /// Writes that the disk need not have yet. The oldest is taken as written when there are more.
 const UNSYNCED_MAX: usize = 64;
 
@@ -243,7 +244,7 @@ impl Store for MemoryStore {
         let more = runs.len() > limit;
         runs.truncate(limit);
         let next = runs.last().map(|row| row.id).filter(|_| more);
-        Ok(RunPage { runs, next })
+        Ok(RunPage { runs, unreadable: Vec::new(), next })
     }
 
     async fn events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<Recorded>, Error> {
@@ -289,13 +290,13 @@ impl Store for MemoryStore {
         Ok(lost_it.filter(|worker| self.memory.lock_of(worker).0 == PeerLock::Held))
     }
 
-    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
+    async fn inbox(&self, limit: u32) -> Result<Inbox, Error> {
         self.read(|tables| {
             let mut items: Vec<InboxItem> =
                 tables.runs.values().filter_map(|stored| asks(&stored.row)).collect();
             items.sort_by_key(|item| item.asked_at_ms);
             items.truncate((limit as usize).min(PAGE_MAX));
-            items
+            Inbox { items, unreadable: Vec::new() }
         })
     }
 
@@ -482,6 +483,13 @@ impl Store for MemoryStore {
 
     async fn clock_set_back(&self) -> Result<u64, Error> {
         Ok(self.unsynced(Tables::clock_set_back))
+    }
+
+    async fn prune(&self, prune: &Prune, after: RunId) -> Result<Pruned, Error> {
+        if prune.is_rehearsal {
+            return self.read(|tables| tables.prunable(prune, after).would_be());
+        }
+        Ok(self.synced(|tables, _| tables.prune(prune, after)))
     }
 
     async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error> {

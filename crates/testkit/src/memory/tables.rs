@@ -61,7 +61,7 @@ pub struct Job {
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     body_sha256: String,
-    run: RunId,
+    pub(super) run: RunId,
     pub(super) created_at_ms: i64,
 }
 

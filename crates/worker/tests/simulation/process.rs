@@ -88,6 +88,7 @@ impl Process {
             host: "simulated".to_owned(),
             version: "0".to_owned(),
             paces: piton_worker::Paces::default(),
+            finished_kept: None,
         };
         let worker = runtime.spawn(piton_worker::run(deps, options, stop.clone(), CancellationToken::new()));
         Self { place, lane, standing: Standing::Running, runtime, worker: Some(worker), stop }

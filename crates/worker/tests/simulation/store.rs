@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use piton_core::{Agent, AgentDigest, CallId, Command, Epoch, Event, Recorded, RunId, Status, WorkerId};
 use piton_store::{
-    Bell, Check, Claim, CommandError, Commit, CommitOutcome, Death, Error, InboxItem, Lack, Lane, Launch,
-    Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, QueueStats, Readiness, RunFilter, RunPage,
-    RunRow, Standing, StepEnd, Store, Verdict, WorkerRow,
+    Bell, Check, Claim, CommandError, Commit, CommitOutcome, Death, Error, Inbox, Lack, Lane, Launch,
+    Launched, Lost, LostAttempt, LostWorker, Pace, Peer, Places, Prune, Pruned, QueueStats, Readiness,
+    RunFilter, RunPage, RunRow, Standing, StepEnd, Store, Verdict, WorkerRow,
 };
 use piton_testkit::memory::{MemoryStore, Stored};
 
@@ -231,7 +231,7 @@ impl Store for SimulatedStore {
         self.place.cross(on("still_acting", run), self.inner.still_acting(run)).await
     }
 
-    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, Error> {
+    async fn inbox(&self, limit: u32) -> Result<Inbox, Error> {
         self.place.cross(of("inbox"), self.inner.inbox(limit)).await
     }
 
@@ -362,6 +362,10 @@ impl Store for SimulatedStore {
 
     async fn clock_set_back(&self) -> Result<u64, Error> {
         self.place.cross(of("clock_set_back"), self.inner.clock_set_back()).await
+    }
+
+    async fn prune(&self, prune: &Prune, after: RunId) -> Result<Pruned, Error> {
+        self.place.cross(of("prune"), self.inner.prune(prune, after)).await
     }
 
     async fn died(&self, death: &Death) -> Result<Vec<Verdict>, Error> {

@@ -195,6 +195,7 @@ impl World {
             host: "test".to_owned(),
             version: "0".to_owned(),
             paces: self.paces.clone(),
+            finished_kept: None,
         };
         let stop = CancellationToken::new();
         let token = stop.clone();

@@ -5,6 +5,7 @@ import { Button } from '@/components/button';
 import { Loading, Page } from '@/components/page';
 import { ProblemNotice } from '@/components/problem';
 import { Tabs } from '@/components/tabs';
+import { UnreadableNotice } from '@/components/unreadable';
 import { inboxQuery } from '@/features/inbox/api/inbox';
 import { InboxList } from '@/features/inbox/components/inbox-list';
 import { setNotifying, useNotifying } from '@/features/inbox/notify';
@@ -25,6 +26,7 @@ export function InboxPage() {
       actions={<NotifyButton />}
     >
       {error && <ProblemNotice error={error} retry={() => void refetch()} />}
+      <UnreadableNotice runs={data?.unreadable} />
       {data && data.items.length > 1 && (
         <div className="border-b border-line">
           <Tabs

@@ -211,7 +211,8 @@ function NoRun({ error, retry }: { error: unknown; retry: () => void }) {
             title="There is no such run"
             action={<ButtonLink to="/runs">Show all runs</ButtonLink>}
           >
-            The link may be cut short, or it belongs to another server.
+            The link may be cut short or belong to another server, or the run was over for so long that it has
+            been deleted.
           </Empty>
         </Card>
       )}

@@ -6,6 +6,7 @@ import { ButtonLink } from '@/components/button';
 import { Card } from '@/components/card';
 import { Empty, Loading, Page } from '@/components/page';
 import { ProblemNotice } from '@/components/problem';
+import { UnreadableNotice } from '@/components/unreadable';
 import { agentsQuery } from '@/features/agents/api/agents';
 import { useRunList } from '@/features/runs/api/run-list';
 import type { RunFilter } from '@/features/runs/api/runs';
@@ -46,7 +47,7 @@ export function RunsPage() {
 }
 
 function RunList({ filter }: { filter: RunFilter }) {
-  const { rows, isEnd, isReady, error, retry, onSeen } = useRunList(filter);
+  const { rows, unreadable, isEnd, isReady, error, retry, onSeen } = useRunList(filter);
   const [ids, chosen, clear] = useChosen(rows);
   if (!isReady) {
     return error ? (
@@ -61,6 +62,7 @@ function RunList({ filter }: { filter: RunFilter }) {
   return (
     <>
       {error !== null && <ProblemNotice error={error} retry={retry} />}
+      <UnreadableNotice runs={unreadable} />
       <BulkBar ids={ids} onClear={clear} />
       <Card flush>
         {rows.length > 0 ? (

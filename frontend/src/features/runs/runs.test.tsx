@@ -27,6 +27,17 @@ describe('the list of runs', () => {
     });
   });
 
+  it('shows all others beside a run that cannot be read', async () => {
+    const unreadable = [
+      { id: '0197f2c4', status: 'paused', created_at: '2026-01-01T00:00:00.000Z', note: 'ask the doctor' },
+    ];
+    serve({ ...AGENTS, 'GET /v1/runs': () => ({ body: { runs: [RUN], unreadable, next_cursor: null } }) });
+    openPage('/runs');
+    const notice = (await screen.findByText('One run cannot be read')).closest('section');
+    expect(notice).toHaveTextContent('0197f2c4 (paused) ask the doctor');
+    expect(screen.getByText('1 run')).toBeInTheDocument();
+  });
+
   it('is narrowed to a tenant by the URL, and to all again by a press', async () => {
     const log = serve({ ...AGENTS, 'GET /v1/runs': () => page([RUN]) });
     const { router } = openPage('/runs?tenant=acme&q=invoice');

@@ -4,6 +4,7 @@ import { useCallback, useEffect, useRef, useState } from 'react';
 import { api, body } from '@/api/client';
 import { pollMs, useChangeCount } from '@/api/link';
 import { useLocked } from '@/api/session';
+import type { UnreadableRun } from '@/api/types';
 import { useVisible } from '@/lib/visible';
 import { type Row, rowOf, splice } from '../list';
 import type { RunFilter } from './runs';
@@ -14,6 +15,8 @@ const PAGE_RUNS_AHEAD = 200;
 
 interface Known {
   rows: Row[];
+  /** Of the pages read so far: no row can show them. */
+  unreadable: UnreadableRun[];
   /** Whether the last row is the last there is. */
   isEnd: boolean;
 }
@@ -33,6 +36,12 @@ function keep(client: QueryClient, name: string, known: Known): void {
   lists.delete(name);
   lists.set(name, known);
   for (const oldest of [...lists.keys()].slice(0, -LISTS_KEPT)) lists.delete(oldest);
+}
+
+/** Those known and those found, without the ones that were mended meanwhile. */
+function joined(known: UnreadableRun[], found: UnreadableRun[], rows: Row[]): UnreadableRun[] {
+  const all = [...known, ...found.filter(({ id }) => !known.some((run) => run.id === id))];
+  return all.filter(({ id }) => !rows.some((row) => row.id === id));
 }
 
 export interface RunList extends Known {
@@ -72,8 +81,14 @@ export function useRunList(filter: RunFilter): RunList {
       const isLast = page.next_cursor === null;
       const rows = splice(before?.rows ?? [], after, page.runs.map(rowOf), isLast);
       const isEnd = isLast || (before?.isEnd ?? false);
-      if (before === null || rows !== before.rows || isEnd !== before.isEnd) {
-        const next = { rows, isEnd };
+      const unreadable = joined(before?.unreadable ?? [], page.unreadable ?? [], rows);
+      const isAsBefore =
+        before !== null &&
+        rows === before.rows &&
+        isEnd === before.isEnd &&
+        unreadable.length === before.unreadable.length;
+      if (!isAsBefore) {
+        const next = { rows, unreadable, isEnd };
         now.current.known = next;
         keep(client, name, next);
         setKnown(next);
@@ -146,6 +161,7 @@ export function useRunList(filter: RunFilter): RunList {
 
   return {
     rows: known?.rows ?? [],
+    unreadable: known?.unreadable ?? [],
     isEnd: known?.isEnd ?? false,
     isReady: known !== null,
     error,
