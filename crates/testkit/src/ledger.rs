@@ -241,7 +241,7 @@ impl Drop for Ledger {
 /// `target/<profile>/piton-ledger`, beside the test binaries' folder.
 fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("PITON_LEDGER_BIN") {
-        return path.into();
+        return crate::world::from_the_root(&path);
     }
     let test = std::env::current_exe().expect("the test binary has a path");
     let deps = test.parent().expect("the test binary lies in a folder");

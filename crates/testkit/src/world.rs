@@ -3,6 +3,7 @@
 mod calls;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,11 @@ pub struct World {
     keeps_folder: bool,
 }
 
+/// A path as somebody gave it who stood at the repository's root; tests run in their crate's folder.
+pub(crate) fn from_the_root(path: &OsStr) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(path)
+}
+
 impl World {
     /// `binary` is `env!("CARGO_BIN_EXE_piton")`; `PITON_TEST_BIN` names another in its place, such as a release build. Its database
     /// is a file, and with `PITON_TEST_STORE=postgres` one on a PostgreSQL server of its own.
@@ -57,7 +63,7 @@ impl World {
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         let binary = binary.into();
         let other = std::env::var_os("PITON_TEST_BIN").filter(|_| binary.ends_with("piton"));
-        let binary = other.map_or(binary, PathBuf::from);
+        let binary = other.map_or(binary, |other| from_the_root(&other));
         let folder = tempfile::Builder::new().prefix("piton-").tempdir().expect("a folder");
         fs::create_dir_all(folder.path().join("data")).expect("a folder for the database");
         let port = Port::lease();
