@@ -28,6 +28,10 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const SETTINGS: &str = "listen_addresses = ''\nfsync = off\nshared_buffers = 16MB\nmax_wal_size = 64MB\nmin_wal_size = 32MB\n\
                         wal_init_zero = off\nmax_connections = 60\nautovacuum = off\nlogging_collector = off\n";
 
+/// What a server has by itself, for tests that measure.
+const AS_SHIPPED: &str =
+    "fsync = on\nshared_buffers = 128MB\nmax_wal_size = 1GB\nmin_wal_size = 80MB\nwal_init_zero = on\n";
+
 /// Ends with its folder when dropped.
 #[derive(Debug)]
 pub struct PostgresServer {
@@ -90,6 +94,14 @@ impl PostgresServer {
         Self::start_with(None, None)
     }
 
+    /// One that waits for its disk, with the memory and the log that PostgreSQL has by default.
+    ///
+    /// # Panics
+    /// When there is no PostgreSQL here, or it does not start.
+    pub fn start_as_shipped() -> Self {
+        Self::start_with(None, Some(|_| AS_SHIPPED.to_owned()))
+    }
+
     /// One that is also spoken to over the network, at this address of the machine.
     ///
     /// # Panics
@@ -106,14 +118,14 @@ impl PostgresServer {
         Self::start_with(Some(Listens::on(Ipv4Addr::LOCALHOST.into())), Some(certify))
     }
 
-    fn start_with(listens: Option<Listens>, certify: Option<fn(&Path) -> String>) -> Self {
+    fn start_with(listens: Option<Listens>, settings: Option<fn(&Path) -> String>) -> Self {
         let programs = programs().expect(HOW_TO_GET);
         let folder = tempfile::Builder::new().prefix("piton-pg-").tempdir().expect("a folder");
         copy(&template(&programs), &folder.path().join("data")).expect("the template can be copied");
         let mut this = Self { folder, programs, server: None, listens };
         this.configure(&this.listening());
-        if let Some(certify) = certify {
-            this.configure(&certify(this.folder.path()));
+        if let Some(settings) = settings {
+            this.configure(&settings(this.folder.path()));
         }
         give_away(this.folder.path()).expect("the folder can be given to the server's user");
         this.begin();

@@ -43,6 +43,11 @@ impl Postgres {
         PostgresStore::open(url, options, clock.clone()).await
     }
 
+    pub(crate) fn as_shipped() -> Self {
+        let lock_dir = tempfile::tempdir().expect("a folder");
+        Self { server: PostgresServer::start_as_shipped(), lock_dir, locks: Mutex::default() }
+    }
+
     pub(crate) fn with_tls() -> Self {
         let lock_dir = tempfile::tempdir().expect("a folder");
         Self { server: PostgresServer::start_with_tls(), lock_dir, locks: Mutex::default() }
